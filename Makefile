@@ -1,0 +1,64 @@
+# Every target sets up what it needs in .venv: Python 3.11 or later, git and make are enough.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NODE_READY := tests/node/node_modules/.ready
+
+TARGET ?=
+PROTOCOL ?=
+REPORT ?= reports/latest
+# More for pytest: make conformance ARGS="-k PG-FLT -n 2"
+ARGS ?=
+
+.PHONY: help conformance test check format bench real-penguin build clean
+
+help:
+	@echo "make conformance [TARGET=URL] [PROTOCOL=P/R] [ARGS=…]   judge a server (default: the built-in reference server)"
+	@echo "make test           our own tests"
+	@echo "make check          lint and types"
+	@echo "make bench          benchmarks, side by side"
+	@echo "make real-penguin   judge a real penguin-ai server"
+	@echo "make build          wheel and sdist in dist/"
+
+conformance: $(READY)
+	$(BIN)/pytest $(if $(TARGET),--target "$(TARGET)") $(if $(PROTOCOL),--sse-protocol "$(PROTOCOL)") \
+		--sse-report "$(REPORT)" -q $(ARGS) conformance/suite
+
+test: $(READY) $(NODE_READY)
+	$(BIN)/pytest tests $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python tests/benchmarks/bench_decoder.py
+	$(BIN)/python tests/benchmarks/bench_check.py
+
+real-penguin: $(READY)
+	$(BIN)/python tests/real/penguin.py $(ARGS)
+
+build: $(READY)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/latest tests/node/node_modules
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none was found on PATH" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fast]'
+	@touch $@
+
+# The comparison with Node's reading of the same bytes; without npm its test is skipped by name.
+$(NODE_READY): tests/node/package.json tests/node/package-lock.json
+	@if command -v npm >/dev/null; then (cd tests/node && npm ci --silent --no-audit --no-fund) && touch $@; \
+	else echo "npm is missing: the test against Node's decoder will be skipped"; fi

@@ -1,0 +1,1 @@
+"""Load tests: Locust users over the thin client of the conformance harness."""
