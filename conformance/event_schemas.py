@@ -1,0 +1,77 @@
+"""Event schemas of one protocol revision: dispatch on `type`, then validate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from conformance.schema_compile import Check, compiled
+from conformance.schema_store import SUFFIX, Problem, SchemaError, problems, schema_root, validator_for
+
+ENVELOPE = "envelope"  # the file that says what every event of the revision has, whatever its type
+
+
+@dataclass(frozen=True, slots=True)
+class EventSchema:
+    """One event type: the quick check, and the validator that says what is wrong."""
+
+    check: Check
+    validator: Draft202012Validator
+
+    def problems(self, value: Any) -> tuple[Problem, ...]:
+        """What is wrong with an event; () if nothing is."""
+        return () if self.check(value) else problems(self.validator, value)
+
+
+@dataclass(frozen=True, slots=True)
+class EventSchemas:
+    """The event types of a revision, each with its schema."""
+
+    protocol: str
+    envelope: EventSchema
+    types: Mapping[str, EventSchema]
+
+    def knows(self, kind: str) -> bool:
+        """Whether the revision documents this event type."""
+        return kind in self.types
+
+    def problems(self, value: Any) -> tuple[Problem, ...]:
+        """What is wrong with an event, as read from JSON; () if nothing is.
+
+        The `type` member chooses the schema. An event without a usable type, or of a type that the revision
+        does not document, is held against the envelope alone.
+        """
+        kind = value.get("type") if isinstance(value, dict) else None
+        schema = self.types.get(kind, self.envelope) if isinstance(kind, str) else self.envelope
+        return schema.problems(value)
+
+
+@cache
+def event_schemas(protocol: str, strict: bool = False) -> EventSchemas:
+    """The event schemas of a protocol revision; `strict` closes them to members that no document shows.
+
+    Raises `SchemaError` for a revision that is not shipped.
+    """
+    folder = schema_root() / protocol
+    envelope = folder / f"{ENVELOPE}{SUFFIX}"
+    if not envelope.is_file():
+        raise SchemaError(f"there are no event schemas for {protocol!r}")
+    files = sorted(folder.glob(f"*{SUFFIX}"))
+    types = {_type(path): _schema(path, strict) for path in files if path != envelope}
+    # The envelope stays open even when strict: it says nothing about the members of unknown types.
+    return EventSchemas(protocol, _schema(envelope, False), MappingProxyType(types))
+
+
+def _schema(path: Path, strict: bool) -> EventSchema:
+    validator = validator_for(path, strict)
+    return EventSchema(compiled(validator.schema) or validator.is_valid, validator)
+
+
+def _type(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
