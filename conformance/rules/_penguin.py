@@ -1,0 +1,176 @@
+"""What the Penguin rules share: comparing events as JSON values, and finding a turn in its stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from conformance.findings import Finding
+from conformance.message import Message
+from conformance.parts import SYNTHETIC, message_info, part_info, session_of, status_of, title_of
+from conformance.rules.base import Case, Stream
+from conformance.transcript import Action, Request
+
+
+def canonical(value: Any) -> str:
+    """A JSON value as one string: equal for equal values, whatever the order of their members."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+
+
+def brief(message: Message) -> str:
+    """An event in a few words, for findings."""
+    part, info = part_info(message), message_info(message)
+    about = ""
+    if part is not None:
+        about = f" ({part.type} part {part.id or '?'} {part.status})".replace(" )", ")")
+    elif info is not None:
+        about = f" ({info.role or 'message'} {info.id})"
+    elif (status := status_of(message)) is not None:
+        about = f" ({status[1]})"
+    name = message.event.last_event_id
+    return f"{message.type or 'an event without a type'}{about}" + (f" with id {name}" if name else "")
+
+
+def live(stream: Stream) -> list[Message]:
+    """The events of a stream without the frames that the server made for this connection."""
+    return [message for message in stream.messages if message.type not in SYNTHETIC]
+
+
+def until_common_fence(left: list[Message], right: list[Message]) -> tuple[list[Message], list[Message]]:
+    """Both lists up to the last renaming that both show, with it: what came later may still be on its way.
+
+    Where they share none, both as they are.
+    """
+    shared = {title_of(message) for message in left} & {title_of(message) for message in right} - {""}
+    if not shared:
+        return left, right
+    return _until_last(left, shared), _until_last(right, shared)
+
+
+def until_common(left: list[Message], right: list[Message]) -> tuple[list[Message], list[Message]]:
+    """Like `until_common_fence`; where a filter lets no fence through, up to the last event of both."""
+    if any(title_of(message) for message in left):
+        return until_common_fence(left, right)
+    shown = {identity(message) for message in left}
+    last = max((i for i, message in enumerate(right) if identity(message) in shown), default=None)
+    return left, right if last is None else right[: last + 1]
+
+
+def identity(message: Message) -> str:
+    """What makes an event the same on two streams: its id, else its whole value."""
+    named = message.body.get("id")
+    return named if isinstance(named, str) and named else canonical(message.body)
+
+
+def joined_midway(case: Case, stream: Stream, session: str) -> bool:
+    """Whether the stream was opened while a turn of the session was under way."""
+    opened = stream.transcript.opened_at
+    return any(
+        action.at < opened and (action.until is None or action.until > opened)
+        for action in scripts_of(case, session)
+    )
+
+
+def _until_last(messages: list[Message], titles: set[str]) -> list[Message]:
+    last = max(index for index, message in enumerate(messages) if title_of(message) in titles)
+    return messages[: last + 1]
+
+
+def of_session(messages: Iterable[Message], session: str) -> list[Message]:
+    """The events that say that they belong to the session."""
+    return [message for message in messages if session_of(message) == session]
+
+
+def shown_text(message: Message) -> str:
+    """What a part event says: its text and its delta, for finding words in it."""
+    part = part_info(message)
+    return "" if part is None else f"{part.text or ''}\n{part.delta or ''}"
+
+
+def query(request: Request) -> dict[str, str]:
+    """The request's query parameters; the last one of a name wins."""
+    return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+
+
+def cursor_of(request: Request) -> str | None:
+    """The cursor with which a stream was resumed: the query wins over the header (penguin/2)."""
+    header = next((value for name, value in request.headers if name.lower() == "last-event-id"), None)
+    return query(request).get("last_event_id") or header
+
+
+def answered(action: Action) -> bool:
+    """Whether a prompt was answered well: then its turn has ended."""
+    return action.status is not None and 200 <= action.status < 300
+
+
+def turns(case: Case) -> Iterator[tuple[Action, Stream]]:
+    """The prompts that were answered, each with the stream that was to show it and was there to the end."""
+    for action in case.observation.actions_of("prompt"):
+        stream = case.stream(action.stream) if action.stream else None
+        if stream is None or not stream.transcript.is_event_stream or not answered(action):
+            continue
+        if action.until is not None and action.until <= stream.transcript.ended_at:
+            yield action, stream
+
+
+def undisturbed(case: Case, session: str) -> bool:
+    """Whether nothing was done to a session that excuses gaps: no abort, no failing model."""
+    for action in case.observation.actions:
+        if action.session == session and (
+            action.kind == "abort" or (action.script is not None and action.script.fails)
+        ):
+            return False
+    return True
+
+
+def scripts_of(case: Case, session: str) -> tuple[Action, ...]:
+    """The prompts sent to a session, in order."""
+    return tuple(a for a in case.observation.actions_of("prompt") if a.session == session)
+
+
+def orderly(messages: list[Message]) -> bool:
+    """Whether `order` (penguin/2) never falls; True where events have none."""
+    orders = [message.body.get("order") for message in messages]
+    numbers = [order for order in orders if isinstance(order, int)]
+    return numbers == sorted(numbers)
+
+
+def by_order(messages: list[Message]) -> list[Message]:
+    """One session's events by their `order`, for comparing what came where the target mixes it up live.
+
+    That it does is said by PG-2-01a and PG-FAN-01a; a replay in the right order is not to blame for it.
+    """
+    if all(isinstance(message.body.get("order"), int) for message in messages):
+        return sorted(messages, key=lambda message: int(message.body["order"]))
+    return messages
+
+
+def goes_on(stream: Stream, full: Stream) -> list[Finding]:
+    """Whether a stream, once it shows live events, shows all that the uncut stream shows from there on."""
+    shown = by_order(live(full))
+    uncut = [canonical(message.body) for message in shown]
+    known = set(uncut)
+    got = by_order([message for message in live(stream) if canonical(message.body) in known])
+    if not got:
+        return [
+            stream.finding(
+                "no live events after a gap",
+                expected="the events that an uncut stream shows after that",
+                observed=f"{len(stream.messages)} events, none of them",
+            )
+        ]
+    ours, theirs = until_common_fence(got, shown)
+    start = uncut.index(canonical(got[0].body))
+    due = [canonical(message.body) for message in theirs[start:]]
+    if [canonical(message.body) for message in ours] == due:
+        return []
+    return [
+        stream.finding(
+            "live events are lost, doubled or reordered",
+            expected=f"the {len(due)} events that an uncut stream shows from there on",
+            observed=f"{len(ours)} of them, or in another order",
+            at=got[0],
+        )
+    ]

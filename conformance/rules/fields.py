@@ -1,0 +1,280 @@
+"""The fields beside `data`: `event`, `id` and `retry` (SSE-EVT-01 to SSE-EVT-04)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+
+from conformance.catalogue import event_schemas
+from conformance.findings import Finding, Judgement
+from conformance.message import Message
+from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
+from conformance.rules.everywhere import EVERYWHERE, SHOWN, counted, shown
+from conformance.transcript import Ended
+from conformance.wire import Block, Line
+
+WINDOW = 65_536  # the newest ids of a stream among which one may not come twice
+NAMES = 1_000  # event names of one stream that are told apart
+# Frames that a server makes for one connection; they may repeat the newest id of what they stand beside.
+SYNTHETIC = ("server.", "ping", "heartbeat", "keepalive", "keep-alive")
+
+
+@stream_check("SSE-EVT-01a", probes=EVERYWHERE)
+class NoEmptyNamedBlocks(StreamRule):
+    """WHATWG HTML §9.2.6: a block without data dispatches nothing, whatever its `event` says."""
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Count what has data."""
+        self.judged += 1
+        return ()
+
+    def skipped(self, block: Block) -> Iterable[Finding]:
+        """Judge a block that dispatches nothing."""
+        self.judged += 1
+        if block.event is not None:
+            yield Finding(
+                "a block that sets `event` and has no data",
+                "a `data` line in every block that names an event",
+                f"{shown(block.raw)}, of which clients see nothing",
+                self.context.role,
+                None,
+                (block.start, block.end),
+            )
+
+
+@stream_check("SSE-EVT-01b", probes=EVERYWHERE)
+class IdsAlone(StreamRule):
+    """Reported: blocks with `id` alone. They are legal and move the cursor (WHATWG HTML §9.2.6)."""
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._alone = 0
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Count what has data."""
+        self.judged += 1
+        return ()
+
+    def skipped(self, block: Block) -> Iterable[Finding]:
+        """Count a block that sets an id and nothing else."""
+        self.judged += 1
+        self._alone += block.id is not None and block.event is None
+        return ()
+
+    def close(self, ended: Ended) -> Iterable[Finding]:
+        """Say how many there were."""
+        if self._alone:
+            self.notes.append(f"{self.context.role}: {self._alone} blocks with `id` alone")
+        return ()
+
+
+class _NamedEvents(StreamRule):
+    """Events with an `event` name other than "message" or "": `onmessage` does not see them (§9.2.6)."""
+
+    documented = True
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._knows = event_schemas(context.protocol).knows
+        self._seen: dict[tuple[bytes, str], int] = {}
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Judge the next event."""
+        self.judged += 1
+        name = message.event.block.event
+        if not name or name == b"message" or self._knows(message.type) is not self.documented:
+            return ()
+        key = (name, message.type)
+        if key in self._seen or len(self._seen) >= NAMES:
+            self._seen[key] = self._seen.get(key, 0) + 1
+            return ()
+        self._seen[key] = 1
+        return (self._named(message, name),)
+
+    def _named(self, message: Message, name: bytes) -> Finding:
+        raise NotImplementedError
+
+    def close(self, ended: Ended) -> Iterable[Finding]:
+        """Say how often each name came."""
+        for (name, kind), count in self._seen.items():
+            if count > 1:
+                self.notes.append(
+                    f"{self.context.role}: `event: {shown(name)}` on {count} {kind or 'untyped'} events"
+                )
+        return ()
+
+
+@stream_check("SSE-EVT-02a", probes=EVERYWHERE)
+class NoHiddenEvents(_NamedEvents):
+    """The documents' clients read with `onmessage`: a name hides the event from them."""
+
+    def _named(self, message: Message, name: bytes) -> Finding:
+        return self.finding(
+            message,
+            f"a {message.type} event is hidden from `onmessage`",
+            expected="no `event` field, or `event: message`",
+            observed=f"`event: {shown(name)}` on a documented event",
+        )
+
+
+@stream_check("SSE-EVT-02b", probes=EVERYWHERE)
+class NoOtherNamedEvents(_NamedEvents):
+    """Events that no document shows are no better for a name that no client listens to."""
+
+    documented = False
+
+    def _named(self, message: Message, name: bytes) -> Finding:
+        return self.finding(
+            message,
+            "a named event that no document shows",
+            expected="no `event` field, or `event: message`",
+            observed=f"`event: {shown(name)}` with data {shown(message.event.data.encode())}",
+        )
+
+
+def _lines(stream: Stream, field: bytes, within: bytes) -> Iterator[tuple[Block, Line]]:
+    """The lines of a field in complete blocks; only blocks that contain `within` are looked into."""
+    for block in stream.walk():
+        if within in block.raw:
+            for line in block.lines:
+                if line.field == field:
+                    yield block, line
+
+
+def _has(body: bytes, field: bytes) -> bool:
+    """Whether a line may start with that field (False is certain)."""
+    return (
+        body.removeprefix(b"\xef\xbb\xbf").startswith(field) or b"\n" + field in body or b"\r" + field in body
+    )
+
+
+@check("SSE-EVT-03a", probes=EVERYWHERE, recorded=True, every=False)
+def ids_without_nul(case: Case) -> Judgement:
+    """WHATWG HTML §9.2.6: an `id` that holds U+0000 is ignored, so the cursor stays behind."""
+    findings: list[Finding] = []
+    notes: list[str] = []
+    judged = 0
+    for stream in case.streams:
+        if not _has(stream.body, b"id"):
+            continue
+        judged += 1
+        if b"\0" not in stream.body:
+            continue
+        bad = [(block, line) for block, line in _lines(stream, b"id", b"\0") if b"\0" in line.value]
+        for block, line in bad[:SHOWN]:
+            findings.append(
+                Finding(
+                    "an `id` with NUL in it",
+                    "an id without U+0000",
+                    f"the id {shown(line.value)}, which every client ignores",
+                    stream.role,
+                    None if block.dispatch is None else block.dispatch.index,
+                    (line.start, line.end),
+                )
+            )
+        notes += counted(stream, len(bad), "ids with NUL")
+    return Judgement(
+        tuple(findings), judged, tuple(notes), not_applicable="" if judged else "no stream sends ids"
+    )
+
+
+@check("SSE-EVT-03b", probes=EVERYWHERE, recorded=True, every=False)
+def retry_is_digits(case: Case) -> Judgement:
+    """WHATWG HTML §9.2.6: a `retry` of anything but ASCII digits is ignored."""
+    findings: list[Finding] = []
+    notes: list[str] = []
+    judged = 0
+    for stream in case.streams:
+        if not _has(stream.body, b"retry"):
+            continue
+        bad = 0
+        for block, line in _lines(stream, b"retry", b"retry"):
+            judged += 1
+            if line.value.isdigit():  # of bytes: ASCII digits only
+                continue
+            bad += 1
+            if bad <= SHOWN:
+                findings.append(
+                    Finding(
+                        "a `retry` that is not a number of ASCII digits",
+                        "milliseconds in ASCII digits alone",
+                        f"the line {shown(block.raw[line.start - block.start : line.end - block.start])}",
+                        stream.role,
+                        None if block.dispatch is None else block.dispatch.index,
+                        (line.start, line.end),
+                    )
+                )
+        notes += counted(stream, bad, "such lines")
+    return Judgement(
+        tuple(findings), judged, tuple(notes), not_applicable="" if judged else "no stream sends `retry`"
+    )
+
+
+@stream_check("SSE-EVT-04", probes=EVERYWHERE)
+class UniqueIds(StreamRule):
+    """An id is a cursor: two events with one id, or an id beside its event, make resuming inexact.
+
+    Not accused: an empty id (it resets the cursor), a synthetic frame that repeats the newest id (before a
+    replay: the newest that the server has, which then comes again with its event), blocks with an id alone
+    beside events that have their own. Ids are compared within a window of `WINDOW`.
+    """
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._seen: OrderedDict[bytes, int] = OrderedDict()
+        self._newest = b""
+        self._own = False  # some event has an id in its own block
+        self._alone = False  # the block before set an id and dispatched nothing
+        self._apart: Message | None = None  # the first event whose id stood in the block before
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Judge the next event."""
+        value = message.event.block.id
+        if value is None:
+            if self._alone and self._apart is None:
+                self._apart = message
+            self._alone = False
+            return ()
+        self._alone = False
+        self._own = True
+        if not value:
+            return ()
+        self.judged += 1
+        first = self._seen.get(value)
+        if message.type.startswith(SYNTHETIC):
+            return () if first is None or value == self._newest else (self._twice(message, value, first),)
+        if first is not None:
+            return (self._twice(message, value, first),)
+        self._newest = value
+        self._seen[value] = message.event.index
+        if len(self._seen) > WINDOW:
+            self._seen.popitem(last=False)
+        return ()
+
+    def skipped(self, block: Block) -> Iterable[Finding]:
+        """Remember an id that stands alone."""
+        if block.id:
+            self._alone = True
+        return ()
+
+    def close(self, ended: Ended) -> Iterable[Finding]:
+        """Ids that never stand with their events are found at the end."""
+        if self._apart is None or self._own:
+            return ()
+        self.judged += 1
+        return (
+            self.finding(
+                self._apart,
+                "ids stand in blocks of their own, before their events",
+                expected="`id` in the block of its event",
+                observed="an id in the block before; a connection cut between the two resumes past the event",
+            ),
+        )
+
+    def _twice(self, message: Message, value: bytes, first: int) -> Finding:
+        return self.finding(
+            message,
+            "an id that an earlier event has",
+            expected="an id of its own for each event",
+            observed=f"id {shown(value)} again, first on event {first}",
+        )

@@ -1,0 +1,104 @@
+"""PG-EVT: envelopes, known types, and ids.
+
+Source: Penguin SSE Endpoint Documentation, §Response and §Event Types; schemas/penguin/.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from conformance.catalogue import event_schemas
+from conformance.findings import Finding
+from conformance.message import Message
+from conformance.parts import SYNTHETIC, part_info
+from conformance.penguin import ALL_STREAMS, FAMILIES
+from conformance.rules.base import StreamContext, StreamRule, stream_check
+
+PART_TYPES = frozenset({"text", "reasoning", "tool"})
+WINDOW = 65_536  # ids remembered per connection
+KINDS = 256  # different problems remembered per connection, each reported once
+
+
+@stream_check("PG-EVT-01", probes=ALL_STREAMS, families=FAMILIES)
+class EventsMatchTheirSchemas(StreamRule):
+    """Every event has the envelope, and a known type its members. A problem is reported once a stream."""
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._schemas = event_schemas(context.protocol, strict=context.profile.strict)
+        self._reported: set[tuple[str, str, str]] = set()
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        if message.error:
+            return  # not JSON at all: SSE-FMT-06a says so
+        self.judged += 1
+        for problem in self._schemas.problems(message.value):
+            kind = (message.type, problem.pointer, problem.expected)
+            if kind in self._reported or len(self._reported) >= KINDS:
+                continue
+            self._reported.add(kind)
+            yield self.finding(
+                message,
+                f"{message.type or 'an event'} is not as its schema says",
+                expected=f"at {problem.pointer or '/'}: {problem.expected}",
+                observed=problem.observed,
+            )
+
+
+@stream_check("PG-EVT-02", probes=ALL_STREAMS, families=FAMILIES)
+class KnownTypes(StreamRule):
+    """No event type and no part type that the revision does not list; each unknown one is reported once."""
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._schemas = event_schemas(context.protocol)
+        self._reported: set[str] = set()
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        if not message.type:
+            return
+        self.judged += 1
+        part = part_info(message)
+        if not self._schemas.knows(message.type):
+            yield from self._unknown(message, "event", message.type)
+        elif part is not None and part.type and part.type not in PART_TYPES:
+            yield from self._unknown(message, "part", part.type)
+
+    def _unknown(self, message: Message, what: str, name: str) -> Iterable[Finding]:
+        key = f"{what} {name}"
+        if key not in self._reported and len(self._reported) < KINDS:
+            self._reported.add(key)
+            yield self.finding(
+                message,
+                f"an unknown {what} type",
+                expected=f"a {what} type that {self.context.protocol} lists",
+                observed=name,
+            )
+
+
+@stream_check("PG-EVT-03", probes=ALL_STREAMS, families=FAMILIES)
+class IdsUnique(StreamRule):
+    """A JSON `id` names one event of a connection, among the last 65,536 (synthetic frames apart)."""
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._seen: OrderedDict[str, int] = OrderedDict()
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        identity = message.body.get("id")
+        if not isinstance(identity, str) or not identity or message.type in SYNTHETIC:
+            return
+        self.judged += 1
+        before = self._seen.get(identity)
+        if before is not None:
+            yield self.finding(
+                message,
+                "an event id is used twice",
+                expected=f"the id {identity} once in a connection",
+                observed=f"event {before} has it too",
+            )
+            return
+        self._seen[identity] = message.event.index
+        if len(self._seen) > WINDOW:
+            self._seen.popitem(last=False)

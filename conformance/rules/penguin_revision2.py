@@ -1,0 +1,164 @@
+"""PG-2: what revision 2 adds: ids that are cursors, order and time, the events of a session's life.
+
+Source: penguin-ai 0.9, `id: evt:<stream>:<8 digits>`, `order`, `time`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, TypeGuard
+
+from conformance.findings import Finding, Judgement
+from conformance.message import Message
+from conformance.parts import GAP, SYNTHETIC, title_of
+from conformance.penguin import ALL_STREAMS, FAMILIES, LIFECYCLE
+from conformance.rules._penguin import answered, query
+from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
+
+STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time are remembered
+
+
+def stream_of(identity: Any) -> str:
+    """The name of the stream in an event's id, "" where it has none: `evt:<stream>:<number>`."""
+    return identity.rpartition(":")[0] if isinstance(identity, str) else ""
+
+
+def _whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+@stream_check("PG-2-01a", probes=ALL_STREAMS, families=FAMILIES)
+class OrderGrows(StreamRule):
+    """SSE id = JSON id; per stream, `order` grows and `time` does not go back. Remembers 8,192 streams."""
+
+    def __init__(self, context: StreamContext) -> None:
+        super().__init__(context)
+        self._newest: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        if message.type in SYNTHETIC or not message.type:
+            return
+        self.judged += 1
+        body = message.body
+        identity, sent = body.get("id"), message.event.block.id
+        if (None if sent is None else sent.decode("utf-8", "replace")) != identity:
+            yield self.finding(
+                message,
+                "the SSE id is not the JSON id",
+                expected=f"id: {identity}",
+                observed="no id field" if sent is None else f"id: {sent.decode('utf-8', 'replace')}",
+            )
+        if "order" not in body and "time" not in body:
+            return  # whether it may lack them is its schema's business (PG-EVT-01)
+        order, time = body.get("order"), body.get("time")
+        if not _whole(order) or not _whole(time):
+            yield self.finding(
+                message,
+                "order or time is not a whole number",
+                expected="order and time (ms) as integers",
+                observed=f"order {order!r}, time {time!r}",
+            )
+            return
+        name = stream_of(identity)
+        before = self._newest.get(name)
+        if before is not None and order <= before[0]:
+            yield self.finding(
+                message,
+                "order does not grow",
+                expected=f"an order above {before[0]} in stream {name}",
+                observed=str(order),
+            )
+        if before is not None and time < before[1]:
+            yield self.finding(
+                message,
+                "time goes back",
+                expected=f"a time of {before[1]} or later in stream {name}",
+                observed=str(time),
+            )
+        newest = (order, time) if before is None else (max(order, before[0]), max(time, before[1]))
+        self._newest[name] = newest
+        self._newest.move_to_end(name)
+        if len(self._newest) > STREAMS:
+            self._newest.popitem(last=False)
+
+
+@check("PG-2-01b", probes=ALL_STREAMS, families=FAMILIES, every=False, recorded=True)
+def order_has_no_holes(case: Case) -> Judgement:
+    """Under a session filter or none, `order` goes up by one per stream (a gap that is said apart)."""
+    if case.request_unknown:
+        return Judgement(not_applicable="the recording does not say which filter was asked for")
+    findings: list[Finding] = []
+    judged = 0
+    for stream in case.streams:
+        asked = query(stream.transcript.request)
+        if asked.get("agent_id") or asked.get("directory"):
+            continue
+        newest: dict[str, int] = {}
+        for message in stream.read():
+            if message.type == GAP:
+                newest.clear()
+            order = message.body.get("order")
+            if message.type in SYNTHETIC or not isinstance(order, int):
+                continue
+            name = stream_of(message.body.get("id"))
+            before = newest.get(name)
+            newest[name] = max(order, before or order)
+            if before is None:
+                continue
+            judged += 1
+            if order > before + 1:
+                findings.append(
+                    stream.finding(
+                        "order leaves a hole",
+                        expected=f"order {before + 1} in stream {name}",
+                        observed=str(order),
+                        at=message,
+                    )
+                )
+    return Judgement(tuple(findings), judged)
+
+
+@check("PG-2-02", probes=[LIFECYCLE], families=FAMILIES)
+def sessions_show_their_life(case: Case) -> Judgement:
+    """Making, renaming and deleting a session show as `session.created`, `…updated`, `…deleted`."""
+    stream = case.stream("control")
+    if stream is None or not stream.transcript.is_event_stream:
+        return Judgement(inconclusive="there is no control stream")
+    findings: list[Finding] = []
+    judged = 0
+    kinds = {"create-session": "created", "rename-session": "updated", "delete-session": "deleted"}
+    for action in case.observation.actions:
+        if action.kind not in kinds:
+            continue
+        if not answered(action):
+            return Judgement(tuple(findings), judged, inconclusive=f"{action.kind}: status {action.status}")
+        judged += 1
+        kind = f"session.{kinds[action.kind]}"
+        session = action.session or _id(action.answer)
+        title = action.note if action.kind == "rename-session" else ""
+        if not any(_shows(message, kind, session, title) for message in stream.messages):
+            findings.append(
+                stream.finding(
+                    f"{kind} does not come",
+                    expected=f"{kind} of {session}" + (f" with the title {title!r}" if title else ""),
+                    observed=_seen(stream, session),
+                )
+            )
+    return Judgement(tuple(findings), judged)
+
+
+def _shows(message: Message, kind: str, session: str, title: str) -> bool:
+    info = message.properties.get("info")
+    same = isinstance(info, dict) and info.get("id") == session
+    return message.type == kind and same and (not title or title_of(message) == title)
+
+
+def _seen(stream: Stream, session: str) -> str:
+    kinds = [message.type for message in stream.messages if _id(message.properties.get("info")) == session]
+    return f"of that session: {', '.join(kinds) or 'nothing'}"
+
+
+def _id(value: Any) -> str:
+    identity = value.get("id") if isinstance(value, dict) else None
+    return identity if isinstance(identity, str) else ""

@@ -1,0 +1,219 @@
+"""What a stream said: the agent's text and reasoning, put together as a client would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.message import Message
+from conformance.rules.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The agent's words in one stream.
+
+    `pieces` are the text's pieces in order, each with the event that brought it (agentsmithy: one per `chat`
+    event; penguin: one per text part, with the last event of that part). `errors` are the events in which
+    the server itself says that something failed.
+    """
+
+    pieces: tuple[tuple[Message, str], ...] = ()
+    reasoning: str = ""
+    errors: tuple[Message, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All of the agent's text, joined."""
+        return "".join(text for _, text in self.pieces)
+
+    def at(self, index: int) -> Message | None:
+        """The event that brought the text's character of that index (the last one beyond the end)."""
+        message: Message | None = None
+        for message, text in self.pieces:  # noqa: B007 (used after the loop on purpose)
+            index -= len(text)
+            if index < 0:
+                break
+        return message
+
+
+def said(stream: Stream, session: str = "") -> Said:
+    """What the agent said in this stream.
+
+    AgentSmithy: the joined `content` of every `chat` event (a stream is one dialog's answer: `session` is not
+    asked). Penguin: the final text of each text part of an assistant's message of that session ("" for any),
+    in the order in which the parts began; removed parts and messages, and the user's own, do not count.
+    Reasoning likewise.
+    """
+    reader: Callable[[Stream, str], Said] = _agentsmithy if stream.profile.family == "agentsmithy" else _parts
+    return reader(stream, session)
+
+
+def said_text(stream: Stream, session: str = "") -> str:
+    """The agent's text in this stream, joined."""
+    return said(stream, session).text
+
+
+def said_reasoning(stream: Stream, session: str = "") -> str:
+    """The agent's reasoning in this stream, joined."""
+    return said(stream, session).reasoning
+
+
+def difference(expected: str, observed: str, *, around: int = 24) -> str:
+    """Where two texts differ first, in words; "" where they are equal."""
+    if expected == observed:
+        return ""
+    index = first_difference(expected, observed)
+    sizes = (
+        "" if len(expected) == len(observed) else f" ({len(observed)} characters instead of {len(expected)})"
+    )
+    if index == len(observed):
+        return f"ends after {index} characters{sizes}; {_show(expected, index, around)} is missing"
+    if index == len(expected):
+        return f"goes on after the end at character {index}{sizes} with {_show(observed, index, around)}"
+    return (
+        f"differs from character {index} on{sizes}: {_show(observed, index, around)} "
+        f"instead of {_show(expected, index, around)}"
+    )
+
+
+def first_difference(left: str, right: str) -> int:
+    """The index of the first character in which two texts differ (the shorter one's length if in none)."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:  # by halves: comparing slices is a thousand times faster than characters
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _show(text: str, index: int, around: int) -> str:
+    return ascii(text[index : index + around]) + ("…" if index + around < len(text) else "")
+
+
+def _agentsmithy(stream: Stream, session: str) -> Said:
+    pieces: list[tuple[Message, str]] = []
+    reasoning: list[str] = []
+    errors: list[Message] = []
+    for message in stream.read():
+        content = message.body.get("content")
+        if message.type == "chat" and isinstance(content, str):
+            pieces.append((message, content))
+        elif message.type == "reasoning" and isinstance(content, str):
+            reasoning.append(content)
+        elif message.type == "error":
+            errors.append(message)
+    return Said(tuple(pieces), "".join(reasoning), tuple(errors))
+
+
+@dataclass(slots=True)
+class _Part:
+    """A text or reasoning part as it grew. `text` is its cumulative text where events carry one."""
+
+    kind: str
+    message_id: str
+    last: Message
+    text: str | None = None
+    deltas: list[str] = field(default_factory=list)
+
+    @property
+    def final(self) -> str:
+        return self.text if self.text is not None else "".join(self.deltas)
+
+
+class _Parts:
+    """The parts of one session, as the events announce, grow and remove them (`message.part.updated` …)."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self.roles: dict[str, str] = {}
+        self.parts: dict[tuple[str, ...], _Part] = {}
+        self.removed: set[str] = set()
+        self.errors: list[Message] = []
+        self._nameless = 0
+
+    def feed(self, message: Message) -> None:
+        properties = message.properties
+        match message.type:
+            case "message.updated":
+                self._message(message, properties)
+            case "message.part.updated":
+                self._part(message, properties)
+            case "message.removed":
+                self.removed.add(_text(properties, "messageID") or "?")
+            case "message.part.removed":
+                self.removed.add(_text(properties, "partID") or "?")
+            case "session.error":
+                if self._ours(_text(properties, "sessionID")):
+                    self.errors.append(message)
+
+    def _ours(self, session: str) -> bool:
+        # An event that names no session (penguin/1 shows none) belongs to whoever listens.
+        return not self.session or not session or session == self.session
+
+    def _message(self, message: Message, properties: dict[str, Any]) -> None:
+        info = properties.get("info")  # OpenCode wraps the message, Penguin sends it flat
+        info = info if isinstance(info, dict) else properties
+        if not self._ours(_text(info, "sessionID")):
+            return
+        if identity := _text(info, "id"):
+            self.roles[identity] = _text(info, "role")
+        if info.get("error"):
+            self.errors.append(message)
+
+    def _part(self, message: Message, properties: dict[str, Any]) -> None:
+        part = properties.get("part")
+        if not isinstance(part, dict) or part.get("type") not in ("text", "reasoning"):
+            return
+        if not self._ours(_text(part, "sessionID") or _text(properties, "sessionID")):
+            return
+        kind, text, delta = part["type"], part.get("text"), properties.get("delta")
+        key = self._key(part, text)
+        entry = self.parts.get(key)
+        if entry is None:
+            entry = self.parts[key] = _Part(kind, _text(part, "messageID"), message)
+        entry.last = message
+        if isinstance(text, str):
+            entry.text = text
+        if isinstance(delta, str):
+            entry.deltas.append(delta)
+
+    def _key(self, part: dict[str, Any], text: Any) -> tuple[str, ...]:
+        if identity := _text(part, "id"):
+            return (identity,)
+        # Without ids, a cumulative text that does not go on from the one before is a part of its own.
+        key = (part["type"], _text(part, "messageID"), str(self._nameless))
+        known = self.parts.get(key)
+        if known is not None and isinstance(text, str) and not text.startswith(known.text or ""):
+            self._nameless += 1
+            key = (*key[:2], str(self._nameless))
+        return key
+
+    def of(self, kind: str) -> Iterator[_Part]:
+        for key, part in self.parts.items():
+            gone = key[0] in self.removed or part.message_id in self.removed
+            # Who speaks may be announced late; a message that nobody announced is taken as the agent's.
+            if part.kind == kind and not gone and self.roles.get(part.message_id, "assistant") == "assistant":
+                yield part
+
+
+def _parts(stream: Stream, session: str) -> Said:
+    parts = _Parts(session)
+    for message in stream.read():
+        parts.feed(message)
+    return Said(
+        tuple((part.last, part.final) for part in parts.of("text")),
+        "".join(part.final for part in parts.of("reasoning")),
+        tuple(parts.errors),
+    )
+
+
+def _text(holder: dict[str, Any], name: str) -> str:
+    value = holder.get(name)
+    return value if isinstance(value, str) else ""
+
+
+__all__ = ["Said", "difference", "first_difference", "said", "said_reasoning", "said_text"]

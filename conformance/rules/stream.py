@@ -1,0 +1,180 @@
+"""The decoded view of one transcript, and what an incremental rule over it looks like."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
+
+from conformance.findings import Finding
+from conformance.message import Message, read_message
+from conformance.profile import Profile
+from conformance.transcript import Ended, Transcript
+from conformance.wire import Block, Decoder, Event, Tail, WireError
+
+
+@dataclass(frozen=True, slots=True)
+class StreamContext:
+    """What an incremental rule knows of its stream before the first event."""
+
+    role: str
+    profile: Profile
+    from_start: bool = True
+
+    @property
+    def protocol(self) -> str:
+        """The protocol revision, "penguin/2"."""
+        return self.profile.protocol
+
+
+class StreamRule(ABC):
+    """An incremental judgement over one stream: events in order, then the end. Bounded memory.
+
+    The same object serves a finished observation and a running stream under load. `types` are the event
+    types that it is fed (None: every event), so that a long stream costs only those who care.
+    """
+
+    types: ClassVar[frozenset[str] | None] = None
+
+    def __init__(self, context: StreamContext) -> None:
+        self.context = context
+        self.judged = 0  # things that could have been wrong
+        self.notes: list[str] = []
+
+    @abstractmethod
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Judge the next event."""
+
+    def skipped(self, block: Block) -> Iterable[Finding]:
+        """Judge a block that dispatches nothing (comments, an id alone …)."""
+        return ()
+
+    def close(self, ended: Ended) -> Iterable[Finding]:
+        """Judge the end of the stream. Streams that we cut ourselves are exempt from completeness."""
+        return ()
+
+    def finding(self, message: Message, title: str, *, expected: str, observed: str) -> Finding:
+        """A finding at that event."""
+        event = message.event
+        return Finding(
+            title, expected, observed, self.context.role, event.index, (event.block.start, event.block.end)
+        )
+
+
+T = TypeVar("T")
+
+# Bodies below this size (bytes) are decoded once and kept; larger ones are decoded again where that is asked.
+KEPT = 1_048_576
+
+
+class Stream:
+    """The decoded view of one transcript."""
+
+    def __init__(self, role: str, transcript: Transcript, profile: Profile) -> None:
+        self.role = role
+        self.transcript = transcript
+        self.profile = profile
+        self._derived: dict[str, Any] = {}
+        self._end: tuple[Tail, WireError | None] | None = None
+
+    def walk(self) -> Iterator[Block]:
+        """Every complete block, decoded as asked for and not kept: for one pass in bounded memory."""
+        if "blocks" in self.__dict__:
+            yield from self.blocks
+            return
+        decoder = Decoder()
+        error: WireError | None = None
+        for chunk in self.transcript.chunks:
+            try:
+                blocks: Iterable[Block] = decoder.feed(chunk.data, chunk.at)
+            except WireError as raised:
+                error, blocks = raised, raised.blocks
+            yield from blocks
+            if error is not None:
+                break
+        self._end = (decoder.tail(), error)
+
+    def read(self) -> Iterator[Message]:
+        """The events with their data read as JSON: like `messages`, but a long stream is not kept."""
+        if "messages" in self.__dict__ or self.size < KEPT:
+            yield from self.messages
+            return
+        for block in self.walk():
+            if block.dispatch is not None:
+                yield read_message(block.dispatch)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every complete block, those that dispatch nothing included."""
+        return tuple(self.walk())
+
+    @property
+    def tail(self) -> Tail:
+        """What the body's end left undispatched."""
+        return self._ending[0]
+
+    @property
+    def decode_error(self) -> WireError | None:
+        """The decoder's own error (a cap), if it stopped."""
+        return self._ending[1]
+
+    @property
+    def _ending(self) -> tuple[Tail, WireError | None]:
+        if self._end is None:
+            for _ in self.walk():
+                pass
+        assert self._end is not None
+        return self._end
+
+    def once(self, name: str, make: Callable[[Stream], T]) -> T:
+        """A value derived from this stream, made at the first asking and shared by the rules that name it."""
+        if name not in self._derived:
+            self._derived[name] = make(self)
+        value: T = self._derived[name]
+        return value
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the content-decoded body."""
+        return sum(len(chunk.data) for chunk in self.transcript.chunks)
+
+    @cached_property
+    def body(self) -> bytes:
+        """The content-decoded body, joined once."""
+        return self.transcript.body
+
+    @cached_property
+    def events(self) -> tuple[Event, ...]:
+        """The blocks that dispatch."""
+        return tuple(block.dispatch for block in self.blocks if block.dispatch is not None)
+
+    @cached_property
+    def messages(self) -> tuple[Message, ...]:
+        """The events with their data read as JSON."""
+        return tuple(read_message(event) for event in self.events)
+
+    @property
+    def context(self) -> StreamContext:
+        """What incremental rules are told of it."""
+        return StreamContext(self.role, self.profile, self.transcript.from_start)
+
+    @property
+    def cut_by_us(self) -> bool:
+        """Whether we ended it: then it is exempt from completeness."""
+        return self.transcript.ended in (Ended.CLOSED_BY_US, Ended.DEADLINE, Ended.CAPPED)
+
+    def finding(
+        self, title: str, *, expected: str, observed: str, at: Message | Block | None = None
+    ) -> Finding:
+        """A finding in this stream, at that event or block."""
+        block = at.event.block if isinstance(at, Message) else at
+        return Finding(
+            title,
+            expected,
+            observed,
+            self.role,
+            at.event.index if isinstance(at, Message) else None,
+            None if block is None else (block.start, block.end),
+        )

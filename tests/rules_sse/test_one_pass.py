@@ -1,0 +1,103 @@
+"""All incremental rules go over a stream in one pass: each sees what it asked for, and fails alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from conformance.findings import Finding
+from conformance.message import Message
+from conformance.rules import stream as stream_module
+from conformance.rules.base import StreamRule
+from conformance.rules.one_pass import judge_streams
+from conformance.transcript import Ended
+from conformance.wire import Block
+from tests.support.sse_cases import case
+
+BODY = b': hi\n\ndata: {"type": "a"}\n\n\nid: 1\n\ndata: {"type": "b"}\n\ndata: {"type": "a"}\n\n'
+
+
+class _Everything(StreamRule):
+    """Notes whatever it is given."""
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        self.judged += 1
+        self.notes.append(message.type)
+        return ()
+
+    def skipped(self, block: Block) -> Iterable[Finding]:
+        self.notes.append(block.raw.decode().strip())
+        return ()
+
+    def close(self, ended: Ended) -> Iterable[Finding]:
+        self.notes.append(ended.value)
+        return ()
+
+
+class _OnlyA(StreamRule):
+    """Asks for one type, and finds something each time."""
+
+    types = frozenset({"a"})
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        self.judged += 1
+        yield self.finding(message, "an a", expected="no a", observed="a")
+
+
+class _Breaks(StreamRule):
+    """Raises at the second event."""
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        if message.event.index:
+            raise KeyError("a bug of ours")
+        return ()
+
+
+class _BreaksAtOnce(StreamRule):
+    """Cannot even be made."""
+
+    def __init__(self, context: stream_module.StreamContext) -> None:
+        raise RuntimeError("a bug of ours")
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        raise AssertionError("never made, never fed")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_each_rule_sees_what_it_asked_for(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kept:
+        monkeypatch.setattr(stream_module, "KEPT", 0)
+        monkeypatch.setattr("conformance.rules.one_pass.KEPT", 0)
+    said = judge_streams(case(BODY, BODY).streams, [_Everything, _OnlyA, _Breaks, _BreaksAtOnce])
+    everything, only_a = said[_Everything], said[_OnlyA]
+    assert not isinstance(everything, Exception)
+    assert not isinstance(only_a, Exception)
+    assert everything.notes == (": hi", "a", "id: 1", "b", "a", "complete") * 2
+    assert everything.judged == 6
+    assert [(f.role, f.event) for f in only_a.findings] == [
+        ("stream", 0),
+        ("stream", 2),
+        ("stream-1", 0),
+        ("stream-1", 2),
+    ]
+    assert only_a.judged == 4
+    assert isinstance(said[_Breaks], KeyError)
+    assert isinstance(said[_BreaksAtOnce], RuntimeError)
+
+
+def test_a_rule_of_ours_that_breaks_raises_for_itself_only() -> None:
+    of = case(BODY)
+    with pytest.raises(KeyError):
+        of.judge_by(_Breaks)
+    assert of.judge_by(_OnlyA).judged == 2
+
+
+def test_long_streams_are_read_without_being_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "KEPT", 0)
+    (stream,) = case(BODY).streams
+    assert [message.type for message in stream.read()] == ["a", "b", "a"]
+    assert stream.tail.raw == b""
+    assert "messages" not in vars(stream)
+    assert "blocks" not in vars(stream)
+    assert [message.type for message in stream.messages] == ["a", "b", "a"]
