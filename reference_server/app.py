@@ -1,0 +1,141 @@
+"""The ASGI application: every protocol and revision under its own prefix, the newest of each at the root."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reference_server.agentsmithy import AgentSmithy
+from reference_server.connection import ConnectionMiddleware
+from reference_server.guards import guards
+from reference_server.penguin import Penguin
+from reference_server.running import Running
+from reference_server.scenarios import Scenarios, shipped
+from reference_server.script import ScriptError
+from reference_server.settings import Settings
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class App:
+    """The application and what it runs: `running.stop()` ends all streams in order."""
+
+    def __init__(self, settings: Settings, scenarios: Scenarios | None = None) -> None:
+        self.running = Running(settings, scenarios or Scenarios(shipped(), settings.default_script))
+        # outside Starlette, which wraps `send` and hides the connection
+        self._asgi = ConnectionMiddleware(_starlette(settings, self.running))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        if self.running.stopping and scope["type"] == "http":
+            refusal = JSONResponse({"detail": "the server is shutting down"}, 503, {"Connection": "close"})
+            await refusal(scope, receive, send)
+            return
+        await self._asgi(scope, receive, send)
+
+
+def create_app(settings: Settings) -> App:
+    """The application with the shipped scenarios."""
+    return App(settings)
+
+
+def _starlette(settings: Settings, running: Running) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        # plain uvicorn does not call `stop` itself, and comes here when its streams are gone
+        await running.stop()
+
+    return Starlette(
+        routes=[
+            Mount("/agentsmithy/1", routes=agentsmithy_routes(1, running)),
+            Mount("/agentsmithy/2", routes=agentsmithy_routes(2, running)),
+            Mount("/penguin/1", routes=penguin_routes(1, running)),
+            Mount("/penguin/2", routes=penguin_routes(2, running)),
+            *agentsmithy_routes(2, running),
+            *penguin_routes(2, running),
+        ],
+        middleware=guards(settings),
+        exception_handlers={HTTPException: _refused, ScriptError: _bad_script, Exception: _broken},
+        lifespan=lifespan,
+    )
+
+
+def agentsmithy_routes(revision: int, running: Running) -> list[BaseRoute]:
+    """One AgentSmithy with state of its own."""
+    server = AgentSmithy(revision, running)
+    return [
+        _stream("/api/chat", "POST", server.chat),
+        _route("/api/dialogs", POST=server.create_dialog),
+        _route("/api/dialogs/{id}", DELETE=server.delete_dialog),
+        _route("/api/dialogs/{id}/history", GET=server.history),
+        _route("/health", GET=health),
+    ]
+
+
+def penguin_routes(revision: int, running: Running) -> list[BaseRoute]:
+    """One Penguin with state of its own."""
+    server = Penguin(revision, running)
+    return [
+        _stream("/api/v1/events/sse", "GET", server.events),
+        _route("/api/v1/chat/message", POST=server.message),
+        _route("/api/v1/health", GET=health),
+        _route("/session", GET=server.list_all, POST=server.create),
+        _route("/session/{id}", GET=server.get, PATCH=server.update, DELETE=server.delete),
+        _route("/session/{id}/abort", POST=server.abort),
+    ]
+
+
+async def health(request: Request) -> JSONResponse:
+    """`GET /health` and `GET /api/v1/health`."""
+    return JSONResponse({"status": "healthy", "server_status": "ready"})
+
+
+class _Endpoint:
+    """An endpoint in raw ASGI for the methods that it has. HEAD is not GET here: it is refused too."""
+
+    def __init__(self, methods: Mapping[str, ASGIApp]) -> None:
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._methods.get(scope["method"])
+        if app is None:
+            raise HTTPException(405, "Method Not Allowed", {"Allow": ", ".join(self._methods)})
+        await app(scope, receive, send)
+
+
+def _stream(path: str, method: str, app: ASGIApp) -> Route:
+    return Route(path, _Endpoint({method: app}))
+
+
+def _route(path: str, **methods: Answer) -> Route:
+    return Route(path, _Endpoint({method: _answering(answer) for method, answer in methods.items()}))
+
+
+def _answering(answer: Answer) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await answer(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"detail": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _bad_script(request: Request, error: Exception) -> Response:
+    return JSONResponse({"detail": str(error)}, 400)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    # the exception goes on to the server, which logs it
+    return JSONResponse({"detail": "Internal Server Error"}, 500)

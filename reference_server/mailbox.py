@@ -1,0 +1,163 @@
+"""A subscriber's queue of frames: bounded, and never with a silent hole.
+
+Who has frames either waits for room (`put`: the answer to one's own prompt) or offers them (`offer`: an event
+bus, which waits for nobody). An offer that passes the bound ends the mailbox: what is queued is still
+delivered, in order and whole, and then the stream ends. The reader sees an end and can come again with its
+cursor; it never sees a stream that goes on without what was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+JOIN = 64 * 1024  # bytes of queued frames that are handed out at once
+
+
+class Mailbox:
+    """Frames on their way to one subscriber."""
+
+    __slots__ = (
+        "_bytes",
+        "_ended",
+        "_frames",
+        "_max_bytes",
+        "_max_events",
+        "_owed",
+        "_reader",
+        "_writers",
+        "overflowed",
+        "put_at",
+        "taken",
+    )
+
+    def __init__(self, max_bytes: int, max_events: int) -> None:
+        self._frames: deque[bytes] = deque()
+        self._owed: deque[bytes] = deque()
+        self._bytes = 0
+        self._max_bytes = max_bytes
+        self._max_events = max_events
+        self._reader: asyncio.Future[None] | None = None
+        self._writers: list[asyncio.Future[None]] = []
+        self._ended = False
+        self.overflowed = False
+        self.put_at = 0.0  # loop time of the newest frame
+        self.taken = 0  # bytes handed out so far: it grows while the reader reads
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is accepted."""
+        return self._ended
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait for the reader."""
+        return self._bytes
+
+    @property
+    def count(self) -> int:
+        """Frames that wait for the reader."""
+        return len(self._frames)
+
+    def offer(self, frame: bytes) -> bool:
+        """Queue a frame. False if the mailbox has ended, or ends now because its bound is passed."""
+        if self._ended:
+            return False
+        if self._frames and not self._fits(frame):
+            self.overflowed = True
+            self.end()
+            return False
+        self._append(frame)
+        return True
+
+    def owe(self, frame: bytes) -> None:
+        """Queue a frame outside the bound: what a new subscriber gets before all that is offered."""
+        self._owed.append(frame)
+        self._wake_reader()
+
+    async def put(self, frame: bytes) -> bool:
+        """Queue a frame as soon as there is room. False if the mailbox has ended."""
+        while not self._ended and self._frames and not self._fits(frame):
+            await self._room()
+        if self._ended:
+            return False
+        self._append(frame)
+        return True
+
+    async def take(self) -> bytes:
+        """The next frames, joined; empty when all has been delivered and nothing more comes."""
+        while not (self._frames or self._owed):
+            if self._ended:
+                return b""
+            self._reader = asyncio.get_running_loop().create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        bounded = not self._owed
+        frames = _join(self._frames if bounded else self._owed)
+        self.taken += len(frames)
+        if bounded:
+            self._bytes -= len(frames)
+            self._wake_writers()
+        return frames
+
+    async def drained_below(self, size: int, count: int) -> None:
+        """Return once no more than `size` bytes and `count` frames are queued, or the mailbox has ended."""
+        while (self._bytes > size or len(self._frames) > count) and not self._ended:
+            await self._room()
+
+    def end(self) -> None:
+        """Accept nothing more; what is queued is still delivered."""
+        self._ended = True
+        self._wake_reader()
+        self._wake_writers()
+
+    def abandon(self) -> None:
+        """Nobody reads any more: drop everything."""
+        self._frames.clear()
+        self._owed.clear()
+        self._bytes = 0
+        self.end()
+
+    def _fits(self, frame: bytes) -> bool:
+        return self._bytes + len(frame) <= self._max_bytes and len(self._frames) < self._max_events
+
+    def _append(self, frame: bytes) -> None:
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        self.put_at = asyncio.get_running_loop().time()
+        self._wake_reader()
+
+    async def _room(self) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        self._writers.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._writers:
+                self._writers.remove(waiter)
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _wake_writers(self) -> None:
+        if self._writers:
+            for waiter in self._writers:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._writers.clear()
+
+
+def _join(frames: deque[bytes]) -> bytes:
+    """Take the first frame, and what follows it as far as `JOIN` bytes go."""
+    first = frames.popleft()
+    size = len(first)
+    if not frames or size + len(frames[0]) > JOIN:
+        return first
+    parts = [first]
+    while frames and size + len(frames[0]) <= JOIN:
+        parts.append(frames.popleft())
+        size += len(parts[-1])
+    return b"".join(parts)

@@ -1,0 +1,55 @@
+"""What a running reference server was told: addresses, limits and the optional behaviours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reference_server.script import PLAIN, Script
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """Credentials that every request but `GET /health` must carry: `header` with exactly `value`.
+
+    `challenge` goes into `WWW-Authenticate` of a 401.
+    """
+
+    header: str
+    value: str
+    challenge: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `requests` within any `seconds` per client address."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All there is to choose. Times in seconds, sizes in bytes.
+
+    A subscriber of an event bus that does not read is kept `queue_events` events and `queue_bytes` bytes;
+    then its stream ends, and its connection is dropped when it has not read that end for `stall_timeout`.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    heartbeat: float = 15.0
+    line_ending: str = "lf"  # "lf" or "crlf"
+    auth: Auth | None = None
+    cors: tuple[str, ...] = ()  # origins
+    rate_limit: RateLimit | None = None
+    max_body: int = 16 * MIB
+    workspace: str = "/workspace"  # nothing is ever written there
+    replay_events: int = 4096
+    replay_bytes: int = 64 * MIB
+    queue_events: int = 4096
+    queue_bytes: int = 8 * MIB
+    stall_timeout: float = 30.0
+    default_script: Script = PLAIN  # what the agent does on a prompt without a directive
+    log_level: str = "warning"

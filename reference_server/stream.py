@@ -1,0 +1,94 @@
+"""An event stream as a raw ASGI response: head at once, frames as they come, then a clean end.
+
+No response class stands between: `send` returns when the server has taken the bytes, so a reader that does
+not read holds up its own stream and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from reference_server.connection import abort
+from reference_server.mailbox import Mailbox
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The comment that breaks silence, and after how many seconds of it."""
+
+    frame: bytes
+    seconds: float
+
+
+async def stream(
+    scope: Scope, receive: Receive, send: Send, mailbox: Mailbox, beat: Beat, stall_timeout: float
+) -> None:
+    """Send a mailbox's frames until it ends or the client goes; then the mailbox is abandoned.
+
+    After an end that the client does not read for `stall_timeout` seconds, its connection is dropped.
+    """
+    loop = asyncio.get_running_loop()
+    await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+    watcher = asyncio.create_task(_until_gone(receive, mailbox))
+    heart = _Heart(loop, mailbox, beat)
+    stalled: asyncio.TimerHandle | None = None
+
+    def check_stall(taken: int) -> None:
+        nonlocal stalled
+        if mailbox.ended and mailbox.taken == taken:
+            abort(scope)
+        else:
+            stalled = loop.call_later(stall_timeout, check_stall, mailbox.taken)
+
+    stalled = loop.call_later(stall_timeout, check_stall, -1)
+    try:
+        while frames := await mailbox.take():
+            await send({"type": "http.response.body", "body": frames, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    finally:
+        stalled.cancel()
+        heart.stop()
+        watcher.cancel()
+        mailbox.abandon()
+
+
+async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    mailbox.abandon()
+
+
+class _Heart:
+    """Puts a comment into a mailbox whenever nothing has been put for a period. One timer, no task."""
+
+    __slots__ = ("_beat", "_loop", "_mailbox", "_timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox, beat: Beat) -> None:
+        self._loop = loop
+        self._mailbox = mailbox
+        self._beat = beat
+        self._timer = loop.call_later(beat.seconds, self._look)
+
+    def _look(self) -> None:
+        if self._mailbox.ended:
+            return
+        due = self._mailbox.put_at + self._beat.seconds
+        now = self._loop.time()
+        if due <= now:
+            # a queue that holds something needs no heartbeat: its reader is what is slow
+            if not self._mailbox.queued:
+                self._mailbox.offer(self._beat.frame)
+            due = now + self._beat.seconds
+        self._timer = self._loop.call_at(due, self._look)
+
+    def stop(self) -> None:
+        self._timer.cancel()
