@@ -1,0 +1,104 @@
+"""What a stream of messages and parts has shown so far, session by session: for waiting, not for judging."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from conformance.message import Message
+from conformance.observe.transport import LiveStream
+from conformance.parts import TERMINAL, message_info, part_info, session_of, status_of, title_of
+
+
+@dataclass(slots=True)
+class _Session:
+    busy: bool = False
+    turns: int = 0  # times it became idle after having been busy
+    text: str = ""  # what the agent's newest text part says
+    users: set[str] = field(default_factory=set)
+    messages: dict[str, bool] = field(default_factory=dict)  # assistant messages: completed?
+    tools: dict[str, bool] = field(default_factory=dict)  # tool parts: in a terminal state?
+
+
+class Progress:
+    """Reads the messages of a growing list once each."""
+
+    def __init__(self) -> None:
+        self._read = 0
+        self._sessions: dict[str, _Session] = {}
+
+    def read(self, messages: Sequence[Message]) -> None:
+        """Take note of what is new at the end of `messages`."""
+        for index in range(self._read, len(messages)):
+            self._feed(messages[index])
+        self._read = len(messages)
+
+    @property
+    def any_turn(self) -> bool:
+        """Whether a turn of any session has ended."""
+        return any(session.turns for session in self._sessions.values())
+
+    def turns(self, session: str) -> int:
+        """How many turns of the session have ended: idle after busy."""
+        return self._of(session).turns
+
+    def closed(self, session: str) -> bool:
+        """Whether every assistant message that shows times is completed and every tool part has ended."""
+        state = self._of(session)
+        return all(state.messages.values()) and all(state.tools.values())
+
+    def completed(self, session: str) -> int:
+        """How many assistant messages of the session are completed."""
+        return sum(self._of(session).messages.values())
+
+    def says(self, session: str, words: str) -> bool:
+        """Whether the newest text of the agent in the session ends with these words."""
+        # A protocol that names no sessions shows everything as of "".
+        return self._of(session).text.endswith(words) or self._of("").text.endswith(words)
+
+    def _of(self, session: str) -> _Session:
+        return self._sessions.setdefault(session, _Session())
+
+    def _feed(self, message: Message) -> None:
+        status = status_of(message)
+        if status is not None:
+            state = self._of(status[0])
+            if status[1] == "idle" and state.busy:
+                state.turns += 1
+            state.busy = status[1] != "idle"
+            return
+        info = message_info(message)
+        if info is not None:
+            state = self._of(info.session)
+            if info.role == "user":
+                state.users.add(info.id)
+            elif info.timed:
+                state.messages[info.id] = info.completed is not None
+            return
+        part = part_info(message)
+        if part is not None:
+            state = self._of(session_of(message))
+            if part.type == "tool":
+                state.tools[part.id or part.call] = part.status in TERMINAL
+            elif part.type == "text" and part.message not in state.users:
+                state.text = part.text if part.text is not None else part.delta or ""
+
+
+def titles(stream: LiveStream) -> set[str]:
+    """The titles that the newest events of a stream give to sessions."""
+    # A fence is among the newest events; the whole stream need not be searched after every read.
+    return {title_of(message) for message in stream.messages[-256:]}
+
+
+async def quiet(stream: LiveStream, moment: float, limit: float) -> None:
+    """Wait until no event has come for a moment; at most `limit` seconds."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            while await _more(stream, len(stream.messages), moment):
+                pass
+
+
+async def _more(stream: LiveStream, count: int, moment: float) -> bool:
+    return await stream.wait(lambda live: len(live.messages) > count, moment)

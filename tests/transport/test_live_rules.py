@@ -1,0 +1,242 @@
+"""SSE-HTTP-02, 03 and SSE-LIVE-01 to 03 on observations made by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conformance import exchanges
+from conformance.script import Fill, say
+from conformance.transcript import Ended, Transcript
+from tests.support.http_cases import DONE, event, exchange, profile, verdict
+
+PACE = 1.0
+SCRIPT = exchanges.paced(1000)
+FIRST, LAST = exchanges.FIRST_MARK * 300, exchanges.LAST_MARK * 40
+
+
+def chat(text: str) -> bytes:
+    return event({"type": "chat", "content": text, "dialog_id": "d"})
+
+
+def part(text: str, delta: str, *, session: str = "s", message: str = "m", name: str = "p") -> bytes:
+    shown = {"id": name, "messageID": message, "sessionID": session, "type": "text", "text": text}
+    return event(
+        {"type": "message.part.updated", "properties": {"part": shown, "delta": delta, "sessionID": session}}
+    )
+
+
+def paced_stream(first: float, last: float, *, head: float = 0.0, penguin: bool = False) -> Transcript:
+    if penguin:
+        echoed = part(f"[[script {SCRIPT.directive()}", "", message="user", name="u")
+        pieces = [(0.0, echoed), (first, part(FIRST, FIRST)), (last, part(FIRST + LAST, LAST))]
+        return exchange(*pieces, method="GET", head_at=head)
+    asked = event({"type": "user", "content": SCRIPT.directive(), "dialog_id": "d"})
+    return exchange((head, asked), (first, chat(FIRST)), (last, chat(LAST)), (last, DONE), head_at=head)
+
+
+def judge_streaming(clause: str, streams: dict[str, Transcript], on: str = "agentsmithy/2") -> Any:
+    scripts = dict.fromkeys(streams, SCRIPT)
+    return verdict(f"SSE-HTTP-{clause}", exchanges.STREAMING, streams, on=on, scripts=scripts)
+
+
+GOOD, HELD = paced_stream(1.0, 2.0), paced_stream(2.0, 2.01)
+
+
+@pytest.mark.parametrize("on", ["agentsmithy/1", "agentsmithy/2", "penguin/1", "penguin/2"])
+def test_streaming_is_real_or_not(on: str) -> None:
+    penguin = on.startswith("penguin")
+    good, held = paced_stream(1.0, 2.0, penguin=penguin), paced_stream(2.0, 2.0, penguin=penguin)
+    said = judge_streaming("03", {"plain-1": good, "gzip-1": good}, on)
+    assert (said.findings, said.judged) == ((), 2)
+    said = judge_streaming("03", {"plain-1": good, "gzip-1": held, "gzip-2": held}, on)
+    (found,) = said.findings
+    assert found.role == "gzip-2"
+    assert found.event is not None
+
+
+def test_one_lame_attempt_is_forgiven() -> None:
+    said = judge_streaming("03", {"plain-1": HELD, "plain-2": GOOD, "gzip-1": GOOD})
+    assert (said.findings, said.judged) == ((), 2)
+    assert judge_streaming("03", {"plain-1": HELD}).inconclusive
+
+
+def test_late_but_streaming_is_fine() -> None:
+    # A slow start, a machine under load: what counts is what lies between the two.
+    assert judge_streaming("03", {"plain-1": paced_stream(30.0, 30.7)}).findings == ()
+
+
+def test_one_chunk_behind_is_held_back() -> None:
+    behind = paced_stream(2.0, 2.05)
+    assert judge_streaming("03", {"plain-1": behind, "plain-2": behind}).findings
+
+
+def test_the_head_before_the_first_chunk() -> None:
+    early, late = paced_stream(1.0, 2.0, head=0.2), paced_stream(1.0, 2.0, head=0.99)
+    assert judge_streaming("02", {"plain-1": early}).judged == 1
+    assert judge_streaming("02", {"plain-1": early}).findings == ()
+    assert judge_streaming("02", {"plain-1": late, "plain-2": early}).findings == ()
+    assert len(judge_streaming("02", {"plain-1": late, "plain-2": late}).findings) == 1
+
+
+def test_the_head_of_an_idle_stream() -> None:
+    def judge(seen: Transcript, *, before: bool) -> Any:
+        facts = {"head_before_cause": before}
+        return verdict("SSE-HTTP-02", exchanges.IDLE, {"idle": seen}, on="penguin/2", facts=facts)
+
+    idle = exchange(method="GET", ended=Ended.CLOSED_BY_US)
+    assert judge(idle, before=True).judged == 1
+    assert judge(idle, before=False).findings
+    assert judge(exchange(method="GET", status=None, ended=Ended.DEADLINE), before=False).inconclusive
+
+
+SERVED: dict[str, Any] = {"served_before": True, "turn_before": True, "vanished": 50, "refused": 0}
+VANISHED = [
+    ("as before", {"served_after": True, "turn_after": True}, "pass"),
+    ("no stream", {"served_after": False, "turn_after": False}, "fail"),
+    ("no turn", {"served_after": True, "turn_after": False}, "fail"),
+    ("no connection", {"trouble": "connection refused"}, "fail"),
+    ("no session", {"served_after": True, "trouble": "no session could be made: answered 500"}, "fail"),
+    ("never served", {"served_before": False}, "inconclusive"),
+    ("nobody let in", {"vanished": 0, "served_after": True, "turn_after": True}, "inconclusive"),
+]
+
+
+@pytest.mark.parametrize(("facts", "outcome"), [c[1:] for c in VANISHED], ids=[c[0] for c in VANISHED])
+def test_vanishing_clients(facts: dict[str, Any], outcome: str) -> None:
+    said = verdict(
+        "SSE-LIVE-01", exchanges.VANISH, {"after": exchange()}, on="penguin/2", facts=SERVED | facts
+    )
+    assert (bool(said.findings), bool(said.inconclusive)) == (outcome == "fail", outcome == "inconclusive")
+    assert (said.judged > 0) is (outcome != "inconclusive")
+
+
+def test_vanishing_clients_under_a_declared_limit() -> None:
+    limited = profile("penguin/2", rate_limit=10)
+
+    def judge(last: Transcript, *, served: bool) -> Any:
+        seen = {"after": exchange(status=429), "after-2": last}
+        facts = SERVED | {"served_after": served}
+        return verdict("SSE-LIVE-01", exchanges.VANISH, seen, on=limited, facts=facts)
+
+    assert judge(exchange(), served=True).judged == 50
+    assert judge(exchange(status=503), served=False).not_applicable
+    assert judge(exchange(status=500), served=False).findings
+
+
+HELD_UP = [
+    ("nobody waits", {"beside_final": True, "backlog_final": True}, "pass"),
+    ("the other waits", {"beside_final": False, "backlog_final": True}, "fail"),
+    ("the same session waits", {"beside_final": True, "backlog_final": False, "held": True}, "fail"),
+    ("a slow target", {"beside_final": True, "backlog_final": False, "held": False}, "inconclusive"),
+    ("never worked", {"before_final": False, "beside_final": False}, "inconclusive"),
+    ("not tried", {}, "inconclusive"),
+]
+
+
+@pytest.mark.parametrize(("facts", "outcome"), [c[1:] for c in HELD_UP], ids=[c[0] for c in HELD_UP])
+def test_a_stalled_reader_holds_up_nobody(facts: dict[str, Any], outcome: str) -> None:
+    said = verdict("SSE-LIVE-02", exchanges.STALL, {}, on="penguin/2", facts={"before_final": True} | facts)
+    assert (bool(said.findings), bool(said.inconclusive)) == (outcome == "fail", outcome == "inconclusive")
+
+
+# ---- the backlog of a subscriber
+
+BIG = {"backlog_bytes": 20_000_000, "backlog_events": 4_100, "session": "s", "read_on": "done"}
+CONNECTED = event({"type": "server.connected", "properties": {}})
+BUSY = event({"type": "session.status", "properties": {"sessionID": "s", "status": {"type": "busy"}}})
+IDLE = event({"type": "session.status", "properties": {"sessionID": "s", "status": {"type": "idle"}}})
+ELSEWHERE = part("other", "other", session="t", name="q")
+GAP = event({"type": "server.replay_gap", "properties": {"reason": "overflow"}})
+FENCE = part(f"{exchanges.FENCE_MARK} the end.", exchanges.FENCE_MARK, name="f")
+DELTAS = [part("".join("abcdef"[: n + 1]), "abcdef"[n]) for n in range(6)]
+TURN = [BUSY, *DELTAS, IDLE]
+ALL = [CONNECTED, *TURN, BUSY, FENCE, IDLE]
+
+
+def judge_backlog(stalled: list[bytes], *, ended: Ended = Ended.CLOSED_BY_US, **facts: Any) -> Any:
+    streams = {
+        "stalled": exchange(*stalled, method="GET", ended=ended),
+        "witness": exchange(*ALL, method="GET", ended=Ended.CLOSED_BY_US),
+    }
+    return verdict("SSE-LIVE-03", exchanges.STALL, streams, on="penguin/2", facts=BIG | facts)
+
+
+JOINED = [CONNECTED, BUSY, DELTAS[0], part("abcd", "bcd"), *DELTAS[4:], IDLE, BUSY, FENCE, IDLE]
+WITH_IDS = [b'data: {"id": "c:%d", "order": %d, ' % (n, n) + raw[7:] for n, raw in enumerate(ALL)]
+HOLES_RIGHT = {
+    "everything": ALL,
+    "frames of its own": [CONNECTED, b": ping\n\n", *ALL[1:]],
+    "cursors of its own": WITH_IDS,
+    "another session in between": [CONNECTED, ELSEWHERE, *ALL[1:]],
+    "increments joined": JOINED,
+    "told of a gap": [CONNECTED, BUSY, GAP, FENCE],
+}
+HOLES_WRONG = {
+    "one delta lost": [raw for raw in ALL if raw != DELTAS[3]],
+    "the first event lost": [CONNECTED, *ALL[2:]],
+    "the newest lost before the fence": [CONNECTED, *TURN[:-1], BUSY, FENCE, IDLE],
+    "one of equal events lost": [CONNECTED, *TURN, FENCE, IDLE],
+    "all lost": [CONNECTED, FENCE],
+    "another order": [CONNECTED, BUSY, DELTAS[1], DELTAS[0], *DELTAS[2:], IDLE, BUSY, FENCE, IDLE],
+    "joined wrongly": [CONNECTED, BUSY, DELTAS[0], part("abcd", "cd"), *DELTAS[4:], IDLE, BUSY, FENCE, IDLE],
+}
+
+
+@pytest.mark.parametrize("name", HOLES_RIGHT)
+def test_a_backlog_without_a_silent_hole(name: str) -> None:
+    said = judge_backlog(HOLES_RIGHT[name])
+    assert said.findings == ()
+    assert said.judged > 0
+
+
+@pytest.mark.parametrize("name", HOLES_WRONG)
+def test_a_silent_hole(name: str) -> None:
+    assert len(judge_backlog(HOLES_WRONG[name]).findings) == 1
+
+
+@pytest.mark.parametrize("ended", [Ended.COMPLETE, Ended.TRUNCATED, Ended.RESET])
+def test_a_subscriber_that_is_disconnected(ended: Ended) -> None:
+    assert judge_backlog(ALL[:4], ended=ended, read_on="ended").findings == ()
+    assert judge_backlog([CONNECTED], ended=ended, read_on="ended").findings == ()
+    # The oldest thrown away, then disconnected: its cursor is behind the hole.
+    assert judge_backlog([CONNECTED, BUSY, *DELTAS[3:5]], ended=ended, read_on="ended").findings
+
+
+def test_a_stream_that_is_dead_but_open() -> None:
+    assert judge_backlog([CONNECTED, BUSY], read_on="silent").findings
+
+
+def test_a_small_backlog_proves_nothing_but_a_hole() -> None:
+    small: dict[str, Any] = {"backlog_bytes": 1_000_000}
+    assert judge_backlog(ALL, **small).inconclusive
+    assert judge_backlog(ALL, backlog_events=4_000).inconclusive
+    assert judge_backlog(HOLES_WRONG["one delta lost"], **small).findings
+    assert judge_backlog([CONNECTED, BUSY], read_on="deadline").inconclusive
+
+
+# ---- a stalled answer
+
+ANSWER = say("begin ", Fill(20, 5), "end")
+WORDS = ["begin ", *Fill(20, 5).chunks(), "end"]
+
+
+def judge_answer(*pieces: bytes, ended: Ended = Ended.COMPLETE, **facts: Any) -> Any:
+    seen = {"stalled": exchange(*pieces, ended=ended)}
+    return verdict("SSE-LIVE-03", exchanges.STALL, seen, facts=BIG | facts, scripts={"stalled": ANSWER})
+
+
+def test_a_stalled_answer() -> None:
+    whole = [chat(word) for word in WORDS]
+    error = event({"type": "error", "error": "too slow", "dialog_id": "d"})
+    assert judge_answer(*whole, DONE).judged == 1
+    assert judge_answer(chat("".join(WORDS)), DONE).findings == ()
+    assert judge_answer(*whole[:3], ended=Ended.RESET).findings == ()
+    assert judge_answer(*whole[:3], error, DONE).findings == ()
+    assert judge_answer(*whole[:3], *whole[4:], DONE).findings
+    assert judge_answer(*whole[:3], DONE).findings
+    assert judge_answer(*whole[:2], *whole[3:], ended=Ended.TRUNCATED).findings
+    assert judge_answer(*whole[:3], ended=Ended.DEADLINE, read_on="silent").findings
+    assert judge_answer(*whole[:3], ended=Ended.DEADLINE, read_on="deadline").inconclusive
+    assert judge_answer(*whole, DONE, backlog_bytes=5).inconclusive
