@@ -1,0 +1,154 @@
+"""One target under test: runs each probe at most once, keeps what it saw, and gives verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from urllib.parse import urlsplit
+
+import conformance.observe.probes
+import conformance.rules  # noqa: F401  (importing the packages registers probes and rules)
+from conformance.catalogue import Requirement, catalogue
+from conformance.judge import HarnessError, Outcome, Result, judge
+from conformance.observe.drivers import driver_for
+from conformance.observe.probe import Probe, Unavailable, probes
+from conformance.observe.recording import Recording
+from conformance.observe.transport import TargetUnreachable
+from conformance.profile import Effect, Profile
+from conformance.rules.base import Case, Check, checks
+from conformance.transcript import Ended, Observation
+
+# After so many probes in a row to which the target answered nothing, the rest would only wait for
+# deadlines: they are inconclusive at once.
+SILENT_PROBES = 3
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine itself."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def allowed_effects(profile: Profile) -> frozenset[Effect]:
+    """The effect classes that may be used: all on loopback; elsewhere read and prompt, plus what is allowed."""
+    if is_loopback(profile.url):
+        return frozenset(Effect)
+    return frozenset({Effect.READ, Effect.PROMPT, *(profile.allow or ())})
+
+
+class Lab:
+    """Probes, observations and verdicts of one target. `max_seconds` bounds the probing as a whole."""
+
+    def __init__(self, profile: Profile, *, max_seconds: float = 600.0) -> None:
+        self.profile = profile
+        self.catalogue = catalogue(profile.protocol)
+        self.allowed = allowed_effects(profile)
+        self._probes = probes(profile.family)
+        self._checks: dict[str, list[Check]] = {}
+        for check in checks(profile.family):
+            self._checks.setdefault(check.requirement, []).append(check)
+        self._outcomes: dict[str, Outcome] = {}
+        self._max_seconds = max_seconds
+        self._spent = 0.0
+        self._silent = 0
+        self.broken = ""  # why nothing more is tried on this target
+
+    def probes_of(self, requirement: Requirement) -> tuple[Probe, ...]:
+        """The probes that this requirement needs and that may run on this target."""
+        names = {name for check in self._checks.get(requirement.id, ()) for name in check.probes}
+        known = (self._probes[name] for name in sorted(names) if name in self._probes)
+        return tuple(probe for probe in known if not self._excuse(probe))
+
+    def result(self, requirement: Requirement) -> Result:
+        """The verdict on one requirement, running the probes that it needs first.
+
+        Raises `HarnessError` for a fault of ours.
+        """
+        found = self._checks.get(requirement.id)
+        if not found:
+            raise HarnessError(f"requirement {requirement.id} has no check")
+        return judge(requirement, found, self.outcome, self.profile)
+
+    def observation(self, probe: str) -> Observation | None:
+        """What that probe saw, if it ran."""
+        outcome = self._outcomes.get(probe)
+        return None if outcome is None or outcome.case is None else outcome.case.observation
+
+    def outcome(self, name: str) -> Outcome | None:
+        """What became of a probe, running it now if it has not run; None if this protocol has none of that name."""
+        probe = self._probes.get(name)
+        if probe is None:
+            return None
+        if name not in self._outcomes:
+            self._outcomes[name] = self._run(probe)
+        return self._outcomes[name]
+
+    def _excuse(self, probe: Probe) -> str:
+        if probe.effect not in self.allowed:
+            return (
+                f"its effect is not allowed on this target (allow it with --sse-allow {probe.effect.value})"
+            )
+        return probe.unless(self.profile)
+
+    def _run(self, probe: Probe) -> Outcome:
+        if excuse := self._excuse(probe):
+            return Outcome(probe.name, not_applicable=excuse)
+        if self.broken:
+            return Outcome(probe.name, inconclusive=self.broken)
+        remaining = self._max_seconds - self._spent
+        if remaining <= 0:
+            self.broken = f"the run's ceiling of {self._max_seconds:g} s is passed (--sse-max-seconds)"
+            return Outcome(probe.name, inconclusive=self.broken)
+        began = time.monotonic()
+        try:
+            observation = asyncio.run(self._observe(probe, remaining))
+        except TargetUnreachable as error:
+            self.broken = f"the target stopped answering: {error}"
+            return Outcome(probe.name, inconclusive=self.broken)
+        except Exception as error:
+            raise HarnessError(f"probe {probe.name!r} failed: {type(error).__name__}: {error}") from error
+        finally:
+            seconds = time.monotonic() - began
+            self._spent += seconds
+        case = Case(observation)
+        self._note_silence(case)
+        return Outcome(probe.name, case, seconds=seconds)
+
+    async def _observe(self, probe: Probe, seconds: float) -> Observation:
+        driver, recording = driver_for(self.profile), Recording(probe.name, self.profile)
+        try:
+            async with asyncio.timeout(seconds):
+                await probe.run(driver, recording)
+        except Unavailable as error:
+            recording.incomplete(str(error))
+        except TimeoutError:
+            recording.incomplete(
+                f"the run's ceiling of {self._max_seconds:g} s is passed (--sse-max-seconds)"
+            )
+        finally:
+            observation = await recording.finish()
+            await driver.cleanup()
+        return observation
+
+    def _note_silence(self, case: Case) -> None:
+        observation = case.observation
+        endings = {exchange.transcript.ended for exchange in case.exchanges}
+        if case.exchanges:
+            answered = Ended.COMPLETE in endings or any(stream.messages for stream in case.streams)
+        else:
+            answered = any(action.status is not None for action in observation.actions)
+        if answered:
+            self._silent = 0
+        elif observation.incomplete or endings & {Ended.DEADLINE, Ended.CAPPED}:
+            self._silent += 1
+        if self._silent >= SILENT_PROBES:
+            probe = observation.probe
+            self.broken = (
+                f"the target did not answer {SILENT_PROBES} probes in a row (the last was {probe!r})"
+            )

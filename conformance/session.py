@@ -1,0 +1,279 @@
+"""A judging pytest session: collection, exit status and reports of a run that judges targets."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import __version__, exits
+from conformance.baseline import Baseline, BaselineError, dump, load
+from conformance.findings import Level, Verdict
+from conformance.judge import HarnessError
+from conformance.lab import Lab, allowed_effects
+from conformance.observe.transport import TargetUnreachable
+from conformance.plugin import OPTIONS, is_strict, named_targets, setting
+from conformance.preflight import WrongEndpointError, endpoints_that_answer, preflight
+from conformance.redact import Redactor
+from conformance.report import markdown, model
+from conformance.report.model import ResultRow, RunResult
+from conformance.run import Judged, Run, targets_of
+from conformance.targets import NoProtocolError, TargetError, TargetOptions, resolve
+
+_MARKERS = {Level.MUST: "must", Level.SHOULD: "should", Level.INFO: "info"}
+_JUDGED = pytest.StashKey[Judged]()
+
+
+class JudgingSession:
+    """The hooks of one session. An xdist worker only judges; the controller writes the documents."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.worker = hasattr(config, "workerinput")
+        try:
+            self._read_options()
+        except NoProtocolError as error:
+            answering = endpoints_that_answer(error.url)
+            hint = f"; what answers there: {', '.join(answering)}" if answering else ""
+            raise pytest.UsageError(f"{error}{hint}") from None
+        except (TargetError, BaselineError) as error:
+            raise pytest.UsageError(str(error)) from None
+        self.selected = 0
+        self.prompts: dict[str, int] = {}
+        self.rows: dict[str, list[ResultRow]] = {}
+        self.gave_up: dict[str, str] = {}  # why a target was not probed to the end
+        self.began = time.monotonic()
+        self.harness_error = ""
+        if getattr(config.option, "dist", "no") == "load":
+            config.option.dist = "loadgroup"  # a target's probes run once: all its items stay on one worker
+
+    def _read_options(self) -> None:
+        config, here = self.config, self.config.invocation_params.dir
+        options = TargetOptions(
+            targets=named_targets(config),
+            protocol=setting(config, "sse_protocol"),
+            profile=setting(config, "sse_profile"),
+            allow=_list(setting(config, "sse_allow")),
+            strict=is_strict(config),
+            timeout_scale=_number(config, "sse_timeout_scale", 1.0),
+        )
+        profiles = resolve(options)
+        self.explicit = bool(profiles)  # the user named a target
+        self.targets = targets_of(profiles)
+        self.only = _list(setting(config, "sse_only"))
+        report, baseline = setting(config, "sse_report"), setting(config, "sse_baseline")
+        write = setting(config, "sse_write_baseline")
+        self.write_baseline = here / write if write else None
+        self.run = Run(
+            directory=here / report if report else Path(tempfile.gettempdir()) / _scratch_name(),
+            baseline=load(here / baseline) if baseline else Baseline(),
+            max_seconds=_number(config, "sse_max_seconds", 600.0),
+            strict=options.strict,
+            timeout_scale=options.timeout_scale,
+        )
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Look at every named target once, before anything is judged."""
+        if not self.explicit or self.config.option.collectonly or self.worker:
+            return
+        for target in self.targets:
+            assert target.profile is not None
+            clean = Redactor(target.profile).text
+            try:
+                preflight(target.profile)
+            except TargetUnreachable as error:
+                pytest.exit(clean(f"target unreachable: {error}"), returncode=exits.UNREACHABLE)
+            except WrongEndpointError as error:
+                pytest.exit(clean(f"wrong target: {error}"), returncode=exits.USAGE)
+
+    def pytest_report_header(self) -> list[str]:
+        """Who is judged, by which profile, with whose consent."""
+        lines = [f"sse-conformance {__version__}"]
+        for target in self.targets:
+            profile = target.profile
+            if profile is None:
+                lines.append(f"  {target.key}: the built-in reference server")
+                continue
+            shown = Redactor(profile).profile(profile)
+            effects = ", ".join(sorted(effect.value for effect in allowed_effects(profile)))
+            lines.append(f"  {target.key}: {shown.url} · effects allowed: {effects}")
+            lines.append(f"    capabilities: {_declared(shown.capabilities)} · script: {shown.script}")
+        return lines
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """One item for every requirement of every target."""
+        if (
+            "judged" not in metafunc.fixturenames
+            or metafunc.module.__name__ != "conformance.suite.test_requirements"
+        ):
+            return
+        cases = []
+        for target in self.targets:
+            for row in target.requirements:
+                if self.only and not row.id.startswith(self.only):
+                    continue
+                level = pytest.mark.__getattr__(_MARKERS[row.level])
+                marks = [level, pytest.mark.xdist_group(target.key)]
+                cases.append(pytest.param((target, row), id=f"{target.key}::{row.id}", marks=marks))
+        metafunc.parametrize("judged", cases, indirect=True)
+
+    @pytest.fixture
+    def judged(self, request: pytest.FixtureRequest) -> Judged:
+        """The requirement on its target."""
+        target, requirement = request.param
+        made = Judged(self.run, target, requirement)
+        request.node.stash[_JUDGED] = made
+        return made
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Count what was selected; a target that nothing of ours will judge is an error."""
+        labs: dict[str, set[str]] = {}
+        for item in session.items:
+            callspec = getattr(item, "callspec", None)
+            chosen = callspec.params.get("judged") if callspec is not None else None
+            if chosen is None or not isinstance(chosen, tuple):
+                continue
+            self.selected += 1
+            target, requirement = chosen
+            if target.profile is not None:
+                probes = Lab(target.profile).probes_of(requirement)
+                seen = labs.setdefault(target.key, set())
+                self.prompts[target.key] = self.prompts.get(target.key, 0) + sum(
+                    probe.prompts for probe in probes if probe.name not in seen
+                )
+                seen |= {probe.name for probe in probes}
+        if self.explicit and not self.selected and not session.testsfailed and not self.worker:
+            raise pytest.UsageError(
+                "--target was given, but this run selects none of the conformance tests: type "
+                "`sse-conformance test URL --sse-protocol P/R` or `pytest --pyargs conformance --target URL`"
+            )
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """What the run will cost the targets."""
+        return [f"{key}: will send {count} prompts" for key, count in self.prompts.items()]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the verdict on the test case; keep harness errors apart from failures of the target."""
+        report = yield
+        made = item.stash.get(_JUDGED, None)
+        if made is None or report.when != "call":
+            return report
+        if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
+            text = f"harness error (not the target's fault): {call.excinfo.value}"
+            report.longrepr = text
+            report.sse_harness_error = text  # type: ignore[attr-defined]
+        if made.row is not None:
+            told = [("requirement", made.requirement.id), ("verdict", made.row.verdict.value)]
+            report.user_properties += told
+            item.user_properties += told  # the report of the teardown, from which JUnit takes them
+            report.sse_row = [made.target.key, made.row.to_json()]  # type: ignore[attr-defined]
+            report.sse_gave_up = self.run.lab(made.target).broken  # type: ignore[attr-defined]
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a test case said."""
+        self.harness_error = self.harness_error or getattr(report, "sse_harness_error", "")
+        if (carried := getattr(report, "sse_row", None)) is not None:
+            key, data = carried
+            self.rows.setdefault(key, []).append(ResultRow.from_data(json.loads(data)))
+            if reason := getattr(report, "sse_gave_up", ""):
+                self.gave_up[key] = reason
+
+    @pytest.hookimpl(tryfirst=True, wrapper=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Write the documents, set the exit status, and say the last lines."""
+        if self.harness_error:
+            session.exitstatus = exits.HARNESS
+        yield
+        self.run.close()
+        if not self.rows or self.worker:
+            return
+        runs = self._results()
+        self._write(runs)
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            for line in self._closing_lines(runs):
+                reporter.write_line(line)
+
+    def _results(self) -> list[RunResult]:
+        made = []
+        for target in self.targets:
+            rows = self.rows.get(target.key)
+            if not rows:
+                continue
+            order = {row.id: number for number, row in enumerate(target.requirements)}
+            ordered = tuple(sorted(rows, key=lambda row: order[row.requirement]))
+            profile = target.profile
+            shown = "reference server" if profile is None else Redactor(profile).text(profile.url)
+            name = "reference server" if profile is None else profile.name
+            seconds = sum(row.seconds for row in rows)
+            made.append(RunResult(shown, target.protocol, ordered, name, self.run.started, seconds))
+        return made
+
+    def _write(self, runs: list[RunResult]) -> None:
+        directory = self.run.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        names: list[str] = []
+        for run in runs:
+            same = names.count(run.protocol)
+            names.append(run.protocol)
+            suffix = f"-{same + 1}" if same else ""
+            path = directory / f"{run.protocol.replace('/', '-')}{suffix}.json"
+            path.write_text(model.dumps(run), encoding="utf-8")
+        summary = markdown.render(runs)
+        (directory / "summary.md").write_text(summary, encoding="utf-8")
+        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(step).open("a", encoding="utf-8") as file:
+                file.write(summary)
+        if self.write_baseline is not None:
+            failed = {
+                row.requirement: row.findings[0].title if row.findings else row.reason
+                for run in runs
+                for row in run.rows
+                if row.verdict in (Verdict.FAIL, Verdict.EXPECTED)
+            }
+            self.write_baseline.write_text(dump(failed.items()), encoding="utf-8")
+
+    def _closing_lines(self, runs: list[RunResult]) -> list[str]:
+        lines = [f"{key}: gave up: {reason}" for key, reason in self.gave_up.items()]
+        slow = max((row for run in runs for row in run.rows), key=lambda row: row.seconds, default=None)
+        if slow is not None:
+            total = time.monotonic() - self.began
+            lines.append(f"slowest requirement: {slow.requirement} ({slow.seconds:.1f} s of {total:.1f} s)")
+        lines.append(f"report: {self.run.directory}")
+        return [*lines, *(run.summary_line() for run in runs)]
+
+
+def _scratch_name() -> str:
+    # One name for the controller and its workers, so that saved paths agree.
+    session = os.environ.setdefault("SSE_CONFORMANCE_SESSION", f"{os.getpid()}")
+    return f"sse-conformance-{session}"
+
+
+def _number(config: pytest.Config, name: str, default: float) -> float:
+    raw = setting(config, name)
+    try:
+        value = default if raw is None else float(raw)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise TargetError(f"{OPTIONS[name][0]} {raw}: expected a number above 0")
+    return value
+
+
+def _list(raw: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in (raw or "").split(",") if part.strip())
+
+
+def _declared(capabilities: Any) -> str:
+    names = [name for name in capabilities.__dataclass_fields__ if getattr(capabilities, name)]
+    return ", ".join(names) or "none"
