@@ -60,12 +60,22 @@ def one_answer() -> Script:
     return say("It begins. ", Fill(4096, 4200), " It ends.")
 
 
-def one_of_many() -> Script:
+def one_of_many(size: int = 10) -> Script:
     """A share of the backlog, where snapshots are cumulative and bytes grow with the square (Penguin)."""
-    return say(Fill(10, 830))
+    return say(Fill(size, 830))
 
 
-MANY = 5  # answers of `one_of_many` that make the backlog
+MANY = 5  # answers of `one_of_many` that make the backlog where each chunk is an event …
+MOST = 25  # … and the most that are tried where the server joins chunks
+SHARE = 3_600_000  # bytes that one answer of the backlog should make
+
+
+def next_size(size: int, made: int) -> int:
+    """The chunks' size after an answer of chunks of `size` made so many bytes.
+
+    A server that joins chunks makes fewer. Bytes may grow with the square of the size, hence small steps.
+    """
+    return size if made >= SHARE // 2 else min(4096, size * min(4, -(-SHARE // max(made, 1))))
 
 
 def carries(value: Any, mark: str) -> bool:

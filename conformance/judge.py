@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -69,7 +68,6 @@ def judge(
     target's protocol does not have. Raises `HarnessError` where a rule raises.
     """
     level = level_for(requirement, profile)
-    began = time.monotonic()
     if requirement.capability and not has_capability(profile, requirement.capability):
         reason = f"the profile does not declare {requirement.capability}"
         return Result(requirement, level, Verdict.NOT_APPLICABLE, reason=reason)
@@ -90,7 +88,6 @@ def judge(
         notes=tuple(dict.fromkeys(tally.notes)),
         judged=tally.judged,
         probes=tuple(dict.fromkeys(tally.probes)),
-        seconds=time.monotonic() - began,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import threading
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import conformance.observe.probes
@@ -19,8 +21,8 @@ from conformance.profile import Effect, Profile
 from conformance.rules.base import Case, Check, checks
 from conformance.transcript import Ended, Observation
 
-# After so many probes in a row to which the target answered nothing, the rest would only wait for
-# deadlines: they are inconclusive at once.
+# After so many probes in a row to which the target answered nothing, or without end, the rest would only
+# wait for deadlines and caps: they are inconclusive at once.
 SILENT_PROBES = 3
 
 
@@ -54,6 +56,8 @@ class Lab:
         for check in checks(profile.family):
             self._checks.setdefault(check.requirement, []).append(check)
         self._outcomes: dict[str, Outcome] = {}
+        self._uncharged: dict[str, float] = {}  # seconds of probes that no requirement has paid for
+        self._running = threading.Lock()
         self._max_seconds = max_seconds
         self._spent = 0.0
         self._silent = 0
@@ -73,7 +77,21 @@ class Lab:
         found = self._checks.get(requirement.id)
         if not found:
             raise HarnessError(f"requirement {requirement.id} has no check")
-        return judge(requirement, found, self.outcome, self.profile)
+        began, waited = time.monotonic(), 0.0
+        asked: dict[str, None] = {}
+
+        def ask(name: str) -> Outcome | None:
+            nonlocal waited
+            asked[name] = None
+            before = time.monotonic()
+            outcome = self.outcome(name)
+            waited += time.monotonic() - before
+            return outcome
+
+        result = judge(requirement, found, ask, self.profile)
+        judging = time.monotonic() - began - waited
+        # A probe's time is charged to the requirement that needed it first, whoever ran it.
+        return replace(result, seconds=judging + sum(self._uncharged.pop(name, 0.0) for name in asked))
 
     def observation(self, probe: str) -> Observation | None:
         """What that probe saw, if it ran."""
@@ -81,13 +99,18 @@ class Lab:
         return None if outcome is None or outcome.case is None else outcome.case.observation
 
     def outcome(self, name: str) -> Outcome | None:
-        """What became of a probe, running it now if it has not run; None if this protocol has none of that name."""
+        """What became of a probe, running it now if it has not run; None if this protocol has none of that name.
+
+        May be called from several threads: a probe runs once, and only one at a time.
+        """
         probe = self._probes.get(name)
         if probe is None:
             return None
-        if name not in self._outcomes:
-            self._outcomes[name] = self._run(probe)
-        return self._outcomes[name]
+        with self._running:
+            if name not in self._outcomes:
+                outcome = self._outcomes[name] = self._run(probe)
+                self._uncharged[name] = outcome.seconds
+            return self._outcomes[name]
 
     def _excuse(self, probe: Probe) -> str:
         if probe.effect not in self.allowed:
@@ -123,11 +146,13 @@ class Lab:
     async def _observe(self, probe: Probe, seconds: float) -> Observation:
         driver, recording = driver_for(self.profile), Recording(probe.name, self.profile)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds) as ceiling:
                 await probe.run(driver, recording)
         except Unavailable as error:
             recording.incomplete(str(error))
         except TimeoutError:
+            if not ceiling.expired():
+                raise
             recording.incomplete(
                 f"the run's ceiling of {self._max_seconds:g} s is passed (--sse-max-seconds)"
             )
@@ -143,12 +168,12 @@ class Lab:
             answered = Ended.COMPLETE in endings or any(stream.messages for stream in case.streams)
         else:
             answered = any(action.status is not None for action in observation.actions)
-        if answered:
-            self._silent = 0
-        elif observation.incomplete or endings & {Ended.DEADLINE, Ended.CAPPED}:
+        if Ended.CAPPED in endings or (
+            not answered and (observation.incomplete or Ended.DEADLINE in endings)
+        ):
             self._silent += 1
+        elif answered:
+            self._silent = 0
         if self._silent >= SILENT_PROBES:
             probe = observation.probe
-            self.broken = (
-                f"the target did not answer {SILENT_PROBES} probes in a row (the last was {probe!r})"
-            )
+            self.broken = f"the target did not answer {SILENT_PROBES} probes in a row, or never stopped (the last was {probe!r})"

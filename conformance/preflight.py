@@ -97,6 +97,5 @@ def _why_no_head(transcript: Transcript, profile: Profile) -> str:
         return f"the connection was accepted, but no response came within {seconds:g} s"
     if transcript.ended is Ended.PROTOCOL_ERROR:
         return f"what answered does not speak HTTP/1.1: {transcript.detail}"
-    if transcript.ended is Ended.RESET:
-        return "the connection was reset before any response"
-    return f"the connection ended before any response ({transcript.ended.value}) {transcript.detail}".strip()
+    detail = f" ({transcript.detail})" if transcript.detail else ""
+    return f"the connection ended before any response{detail}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from conformance import exits, transcript
+from conformance import transcript
 from conformance.baseline import Baseline
 from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
-from conformance.judge import Result
+from conformance.judge import HarnessError, Result
 from conformance.lab import Lab
 from conformance.profile import Profile
 from conformance.redact import Redactor
@@ -69,15 +70,16 @@ class Run:
         self.timeout_scale = timeout_scale
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self._labs: dict[str, Lab] = {}
-        self._reference: ReferenceServer | None = None
+        self._making = threading.Lock()
         self._resources = ExitStack()
         self._saved: dict[tuple[str, str], str] = {}
 
     def lab(self, target: Target) -> Lab:
         """The target's laboratory, made (and the built-in server started) when first asked for."""
-        if target.key not in self._labs:
-            self._labs[target.key] = Lab(self._profile(target), max_seconds=self.max_seconds)
-        return self._labs[target.key]
+        with self._making:
+            if target.key not in self._labs:
+                self._labs[target.key] = Lab(self._profile(target), max_seconds=self.max_seconds)
+            return self._labs[target.key]
 
     def close(self) -> None:
         """Stop what was started."""
@@ -86,12 +88,11 @@ class Run:
     def _profile(self, target: Target) -> Profile:
         if target.profile is not None:
             return target.profile
-        if self._reference is None:
-            try:
-                self._reference = self._resources.enter_context(ReferenceServer())
-            except RuntimeError as error:
-                pytest.exit(f"harness error: {error}", returncode=exits.HARNESS)
-        profile = self._reference.profile(target.protocol)
+        try:
+            server = self._resources.enter_context(ReferenceServer())
+        except RuntimeError as error:
+            raise HarnessError(str(error)) from None
+        profile = server.profile(target.protocol)
         return replace(profile, strict=self.strict, timeout_scale=self.timeout_scale)
 
     def findings(self, target: Target, result: Result) -> tuple[FoundFinding, ...]:

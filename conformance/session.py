@@ -9,21 +9,24 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from conformance import __version__, exits
 from conformance.baseline import Baseline, BaselineError, dump, load
+from conformance.catalogue import Requirement
 from conformance.findings import Level, Verdict
 from conformance.judge import HarnessError
 from conformance.lab import Lab, allowed_effects
 from conformance.observe.transport import TargetUnreachable
 from conformance.plugin import OPTIONS, is_strict, named_targets, setting
+from conformance.prefetch import Prefetch, Work
 from conformance.preflight import WrongEndpointError, endpoints_that_answer, preflight
 from conformance.redact import Redactor
 from conformance.report import markdown, model
 from conformance.report.model import ResultRow, RunResult
-from conformance.run import Judged, Run, targets_of
+from conformance.run import Judged, Run, Target, targets_of
 from conformance.targets import NoProtocolError, TargetError, TargetOptions, resolve
 
 _MARKERS = {Level.MUST: "must", Level.SHOULD: "should", Level.INFO: "info"}
@@ -44,7 +47,7 @@ class JudgingSession:
             raise pytest.UsageError(f"{error}{hint}") from None
         except (TargetError, BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
-        self.selected = 0
+        self.chosen: dict[Target, list[Requirement]] = {}
         self.prompts: dict[str, int] = {}
         self.rows: dict[str, list[ResultRow]] = {}
         self.gave_up: dict[str, str] = {}  # why a target was not probed to the end
@@ -139,8 +142,8 @@ class JudgingSession:
             chosen = callspec.params.get("judged") if callspec is not None else None
             if chosen is None or not isinstance(chosen, tuple):
                 continue
-            self.selected += 1
             target, requirement = chosen
+            self.chosen.setdefault(target, []).append(requirement)
             if target.profile is not None:
                 probes = Lab(target.profile).probes_of(requirement)
                 seen = labs.setdefault(target.key, set())
@@ -148,11 +151,27 @@ class JudgingSession:
                     probe.prompts for probe in probes if probe.name not in seen
                 )
                 seen |= {probe.name for probe in probes}
-        if self.explicit and not self.selected and not session.testsfailed and not self.worker:
+        if self.explicit and not self.chosen and not session.testsfailed and not self.worker:
             raise pytest.UsageError(
                 "--target was given, but this run selects none of the conformance tests: type "
                 "`sse-conformance test URL --sse-protocol P/R` or `pytest --pyargs conformance --target URL`"
             )
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Probe the other targets while the first is judged, where each has a server of its own."""
+        work = [Work(target, tuple(rows)) for target, rows in self.chosen.items()]
+        profiles = [entry.target.profile for entry in work]
+        servers = {urlsplit(profile.url).netloc for profile in profiles if profile is not None}
+        apart = all(profile is None for profile in profiles) or len(servers) == len(profiles)
+        alone = self.worker or getattr(self.config.option, "dist", "no") != "no"
+        if len(work) < 2 or not apart or alone or self.config.option.collectonly:
+            return (yield)
+        prefetch = Prefetch(self.run, work[1:])
+        try:
+            return (yield)
+        finally:
+            prefetch.stop()
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """What the run will cost the targets."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from conformance import exchanges
@@ -15,6 +15,7 @@ from conformance.parts import SYNTHETIC, part_info, session_of
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.http_requests import how
 from conformance.rules.said import difference, said
+from conformance.script import Script
 from conformance.transcript import Ended
 
 # Words by which a server says that events were left out; the documents name `server.replay_gap` only.
@@ -80,11 +81,18 @@ def _stalled(case: Case) -> tuple[Stream | None, Judgement | None]:
     return stream, None
 
 
-def _too_small(case: Case) -> str:
+def _too_small(case: Case, scripts: Iterable[Script]) -> tuple[str, str]:
+    """Why the backlog passes no buffers ("" if it does), and a note where it was said in fewer events than chunks.
+
+    How text is cut into events is the server's business. One that joins chunks cannot be made to send more
+    events, so it is asked for the bytes, of as many chunks.
+    """
     size, count = case.observation.fact("backlog_bytes", 0), case.observation.fact("backlog_events", 0)
-    if size >= exchanges.BACKLOG_BYTES and count > exchanges.BACKLOG_EVENTS:
-        return ""
-    return f"the backlog was {size} bytes in {count} events, too little to pass the buffers"
+    chunks = sum(len(turn.text_chunks) for script in scripts for turn in script.turns)
+    if size >= exchanges.BACKLOG_BYTES and max(count, chunks) > exchanges.BACKLOG_EVENTS:
+        joined = count <= exchanges.BACKLOG_EVENTS
+        return "", f"the server joined {chunks} chunks of the model into {count} events" if joined else ""
+    return f"the backlog was {size} bytes in {count} events, too little to pass the buffers", ""
 
 
 def _mute(case: Case, stream: Stream) -> Finding | None:
@@ -126,13 +134,10 @@ def whole_answer(case: Case) -> Judgement:
             observed=difference(script.said, spoken.text),
         )
         return Judgement((found,), 1)
-    count, size = case.observation.fact("backlog_events", 0), case.observation.fact("backlog_bytes", 0)
-    chunks = sum(len(turn.text_chunks) for turn in script.turns)
-    if size >= exchanges.BACKLOG_BYTES and count <= exchanges.BACKLOG_EVENTS < chunks:
-        # How text is cut into events is the server's business; the model said enough of them.
-        return Judgement(judged=1, notes=(f"the server joined {chunks} chunks into {count} events",))
-    small = _too_small(case)
-    return Judgement(inconclusive=small) if small else Judgement(judged=1)
+    small, joined = _too_small(case, (script,))
+    if small:
+        return Judgement(inconclusive=small)
+    return Judgement(judged=1, notes=(joined,) if joined else ())
 
 
 _Key = tuple[bytes, int]  # an event's content, and its number among those of the same content
@@ -159,7 +164,8 @@ def whole_backlog(case: Case) -> Judgement:
     if stream is None or witness is None:
         return verdict or Judgement()
     session = case.observation.fact("session", "")
-    small = _too_small(case)
+    backlog = [a.script for a in case.prompts() if a.stream.startswith("backlog-") and a.script is not None]
+    small, joined = _too_small(case, backlog)
     if (mute := _mute(case, stream)) is not None:
         return Judgement((mute,), 1)
     got, had = _seen(stream, session), _seen(witness, session)
@@ -177,7 +183,7 @@ def whole_backlog(case: Case) -> Judgement:
         return Judgement(found, len(had.order))
     if small:
         return Judgement(inconclusive=small)
-    return Judgement(judged=len(had.order) or 1, notes=(note,) if note else ())
+    return Judgement(judged=len(had.order) or 1, notes=tuple(said for said in (note, joined) if said))
 
 
 def _until(order: list[_Key], seen: list[_Key]) -> list[_Key]:

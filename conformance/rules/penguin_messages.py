@@ -25,28 +25,37 @@ _KINDS = frozenset({"message.updated", "message.part.updated", "session.status",
 
 
 class Beginnings:
-    """Which sessions a connection has seen a turn begin in: only those are held to what came before."""
+    """Which sessions a connection has seen a turn begin in: only those are held to what came before.
+
+    A turn begins with busy after idle. Busy alone proves nothing, for it is said again while a turn goes on, and
+    so may be what is known of the user's message.
+    """
 
     def __init__(self, context: StreamContext) -> None:
         self._all = context.from_start
-        self._some: OrderedDict[str, None] = OrderedDict()
+        self._some: OrderedDict[str, bool] = OrderedDict()  # whether a turn has begun since it was idle
 
     def feed(self, message: Message) -> None:
-        """Take note of an event that begins a session or a turn, or of a gap."""
+        """Take note of an event that begins or ends a turn or makes a session, or of a gap."""
         if message.type == GAP:
             self._all = False
             self._some.clear()
-            return
-        status, info = status_of(message), message_info(message)
-        begun = message.type == "session.created" or (status is not None and status[1] == "busy")
-        if begun or (info is not None and info.role == "user"):
-            self._some[session_of(message)] = None
-            if len(self._some) > MESSAGES:
-                self._some.popitem(last=False)
+        elif message.type == "session.created":
+            self._note(session_of(message), True)
+        elif (status := status_of(message)) is not None:
+            if status[1] == "idle":
+                self._note(status[0], self._some.get(status[0], False))
+            elif status[0] in self._some:
+                self._note(status[0], True)
+
+    def _note(self, session: str, begun: bool) -> None:
+        self._some[session] = begun
+        if len(self._some) > MESSAGES:
+            self._some.popitem(last=False)
 
     def seen(self, session: str) -> bool:
         """Whether what is missing of this session now is missing indeed."""
-        return self._all or session in self._some
+        return self._all or self._some.get(session, False)
 
     def forget(self) -> None:
         """Say that something was dropped from a window: nothing is held to what came before any more."""
@@ -176,6 +185,8 @@ class DeltasMakeTheText(StreamRule):
             growing = self._parts[part.id] = _Growing(message, session_of(message))
             if self._forgot or not self._beginnings.seen(growing.session):
                 growing.joined = (part.text or "").removesuffix(delta)  # it began before we came
+                # A snapshot that has run ahead does not tell how much of it the deltas had made.
+                growing.accused = part.text is not None and not part.text.endswith(delta)
             if len(self._parts) > PARTS:
                 self._drop(next(iter(self._parts)))
                 self._forgot = True

@@ -24,8 +24,11 @@ from tests.support.odd_server import (
 )
 
 PROTOCOLS = ("penguin/2", "agentsmithy/2")
-HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>"
-NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+CLOSING = b"Connection: close\r\n\r\n"
+HTML = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n" + CLOSING + b"<html></html>"
+NOT_FOUND = (
+    b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 2\r\n" + CLOSING + b"{}"
+)
 
 
 def judge(url: str, protocol: str, tmp_path: Path, *more: str) -> Ran:
@@ -53,7 +56,7 @@ def test_nothing_listens(tmp_path: Path, protocol: str) -> None:
     ("behaviour", "words"),
     [
         (silent, "no response came within"),
-        (resets, "reset before any response"),
+        (resets, "ended before any response (reset"),
         (says(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "does not speak HTTP"),
         (says(b""), "ended before any response"),
     ],

@@ -155,11 +155,14 @@ async def stalled_subscriber(driver: Driver, recording: Recording) -> None:
     stalled.pause()
     read = (witness.body_bytes, witness.event_count)
     finals = []
-    for number in range(1, exchanges.MANY + 1):
-        script = exchanges.one_of_many()
+    size = 10
+    for number in range(1, exchanges.MOST + 1):
+        script, made = exchanges.one_of_many(size), witness.body_bytes
         finals.append(await _tried(driver, recording, f"backlog-{number}", script, first.session))
-        if not finals[-1]:
+        grown, events = witness.body_bytes - read[0], witness.event_count - read[1]
+        if not finals[-1] or (number >= exchanges.MANY and _enough(grown, events)):
             break
+        size = exchanges.next_size(size, witness.body_bytes - made)
     recording.fact("backlog_final", all(finals))
     recording.fact("backlog_bytes", witness.body_bytes - read[0])
     recording.fact("backlog_events", witness.event_count - read[1])
@@ -176,6 +179,13 @@ async def stalled_subscriber(driver: Driver, recording: Recording) -> None:
     await _final(driver, recording, "fence", say(f"{fence} the end."), first.session)
     recording.fact("read_on", await _read_on(recording, stalled, _Fence(fence)))
     await witness.wait(_Fence(fence), recording.seconds(recording.profile.limits.settle))
+
+
+def _enough(grown: int, events: int) -> bool:
+    """Whether the backlog passes the buffers; one in few events by twice as many bytes."""
+    if events > exchanges.BACKLOG_EVENTS:
+        return grown >= exchanges.BACKLOG_BYTES
+    return grown >= 2 * exchanges.BACKLOG_BYTES
 
 
 async def _tried(
