@@ -9,6 +9,7 @@ from conformance.catalogue import Requirement, has_capability, level_for
 from conformance.findings import Finding, Judgement, Level, Verdict
 from conformance.profile import Profile
 from conformance.rules.base import Case, Check
+from conformance.turns import TURN_PROBES
 
 
 class HarnessError(Exception):
@@ -74,7 +75,7 @@ def judge(
 
     tally = _Tally()
     for check in checks:
-        for name in sorted(check.probes):
+        for name in sorted(check.probes, key=_simplest_first):
             probed = outcome(name)
             if probed is not None:
                 tally.add(check, probed, _apply(check, probed))
@@ -89,6 +90,11 @@ def judge(
         judged=tally.judged,
         probes=tuple(dict.fromkeys(tally.probes)),
     )
+
+
+def _simplest_first(probe: str) -> tuple[int, str]:
+    """The scripted turns in the order of their table, then the rest: the first finding shows the least."""
+    return (TURN_PROBES.index(probe) if probe in TURN_PROBES else len(TURN_PROBES), probe)
 
 
 def _apply(check: Check, probed: Outcome) -> Judgement:

@@ -176,4 +176,7 @@ class Lab:
             self._silent = 0
         if self._silent >= SILENT_PROBES:
             probe = observation.probe
-            self.broken = f"the target did not answer {SILENT_PROBES} probes in a row, or never stopped (the last was {probe!r})"
+            self.broken = (
+                f"the target did not answer {SILENT_PROBES} probes in a row, or never stopped "
+                f"(the last was {probe!r})"
+            )

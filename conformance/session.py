@@ -15,7 +15,7 @@ import pytest
 
 from conformance import __version__, exits
 from conformance.baseline import Baseline, BaselineError, dump, load
-from conformance.catalogue import Requirement
+from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
 from conformance.judge import HarnessError
 from conformance.lab import Lab, allowed_effects
@@ -47,6 +47,7 @@ class JudgingSession:
             raise pytest.UsageError(f"{error}{hint}") from None
         except (TargetError, BaselineError) as error:
             raise pytest.UsageError(str(error)) from None
+        self.in_run = False  # our suite was collected, whatever was selected of it
         self.chosen: dict[Target, list[Requirement]] = {}
         self.prompts: dict[str, int] = {}
         self.rows: dict[str, list[ResultRow]] = {}
@@ -70,6 +71,7 @@ class JudgingSession:
         self.explicit = bool(profiles)  # the user named a target
         self.targets = targets_of(profiles)
         self.only = _list(setting(config, "sse_only"))
+        _check_prefixes(self.only, self.targets)
         report, baseline = setting(config, "sse_report"), setting(config, "sse_baseline")
         write = setting(config, "sse_write_baseline")
         self.write_baseline = here / write if write else None
@@ -116,6 +118,7 @@ class JudgingSession:
             or metafunc.module.__name__ != "conformance.suite.test_requirements"
         ):
             return
+        self.in_run = True
         cases = []
         for target in self.targets:
             for row in target.requirements:
@@ -134,6 +137,7 @@ class JudgingSession:
         request.node.stash[_JUDGED] = made
         return made
 
+    @pytest.hookimpl(tryfirst=True)  # before the terminal asks what was collected
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Count what was selected; a target that nothing of ours will judge is an error."""
         labs: dict[str, set[str]] = {}
@@ -151,7 +155,7 @@ class JudgingSession:
                     probe.prompts for probe in probes if probe.name not in seen
                 )
                 seen |= {probe.name for probe in probes}
-        if self.explicit and not self.chosen and not session.testsfailed and not self.worker:
+        if self.explicit and not self.in_run and not session.testsfailed and not self.worker:
             raise pytest.UsageError(
                 "--target was given, but this run selects none of the conformance tests: type "
                 "`sse-conformance test URL --sse-protocol P/R` or `pytest --pyargs conformance --target URL`"
@@ -287,6 +291,19 @@ def _number(config: pytest.Config, name: str, default: float) -> float:
     if not value > 0:
         raise TargetError(f"{OPTIONS[name][0]} {raw}: expected a number above 0")
     return value
+
+
+def _check_prefixes(only: tuple[str, ...], targets: tuple[Target, ...]) -> None:
+    # One list may serve targets of several protocols, so a prefix need not be known to each of them.
+    everywhere = [row.id for protocol in protocols() for row in catalogue(protocol).requirements]
+    for prefix in only:
+        if not any(name.startswith(prefix) for name in everywhere):
+            raise TargetError(
+                f"--sse-only {prefix}: no requirement's id begins so (see `sse-conformance requirements`)"
+            )
+    if only and not any(row.id.startswith(only) for target in targets for row in target.requirements):
+        named = ", ".join(target.protocol for target in targets)
+        raise TargetError(f"--sse-only {','.join(only)}: {named} has no such requirement")
 
 
 def _list(raw: str | None) -> tuple[str, ...]:

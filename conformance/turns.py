@@ -5,6 +5,7 @@ The probes themselves are made of this table in `observe/probes/turns.py`; rules
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -43,7 +44,9 @@ def edit_call(profile: Profile, name: str) -> ToolCall:
     assert tool is not None
     path = f"sse-conformance-{name}.txt"
     absolute = f"{profile.workspace.rstrip('/')}/{path}" if profile.workspace else None
-    return ToolCall(tool.name, tool.args(path, "made by sse-conformance\n"), edits=absolute)
+    # New content each time: a server need not tell of an edit that changes nothing, as in a second run.
+    content = f"made by sse-conformance ({secrets.token_hex(4)})\n"
+    return ToolCall(tool.name, tool.args(path, content), edits=absolute)
 
 
 @dataclass(frozen=True, slots=True)

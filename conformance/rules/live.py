@@ -195,11 +195,13 @@ def _until(order: list[_Key], seen: list[_Key]) -> list[_Key]:
 
 def _seen(stream: Stream, session: str) -> _Seen:
     seen = _Seen()
+    # penguin/1 shows no sessions: what names none may be the backlog's, and nothing else is asked meanwhile.
+    ours = {session} if stream.profile.revision >= 2 else {session, ""}
     times: Counter[bytes] = Counter()
     for message in stream.read():
         if any(word in message.type.lower() for word in _GAP_WORDS):
             seen.gap = True
-        if seen.fenced or message.type in SYNTHETIC or session_of(message) != session:
+        if seen.fenced or message.type in SYNTHETIC or session_of(message) not in ours:
             continue
         if exchanges.carries(message.value, exchanges.FENCE_MARK):
             seen.fenced = True

@@ -9,8 +9,10 @@ from conformance.message import Message, read_message
 from conformance.rules.stream import KEPT, Stream, StreamRule
 from conformance.wire import Block
 
-# A defect of every event is shown by its first occurrences and a count.
+# A defect of every event is shown by its first occurrences and a count …
 SHOWN = 25
+# … and after so many a rule need not look at the rest of the stream: explaining each costs time.
+ENOUGH = 1_000
 BLANK = 2  # bytes of a block that is a blank line and nothing else: no rule has anything to say of it
 
 
@@ -31,7 +33,7 @@ class _Seat:
                 self.more += 1
 
     def attempt(self, ask: Callable[[], Iterable[Finding]]) -> None:
-        if self.error is None:
+        if not self.done:
             try:
                 self.keep(ask())
             except Exception as error:
@@ -39,8 +41,14 @@ class _Seat:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        beyond = f"{self.rule.context.role}: {self.more} more findings of this kind"
+        rest = ", and the rest of the stream was not looked at" if self.more >= ENOUGH else ""
+        beyond = f"{self.rule.context.role}: {self.more} more findings of this kind{rest}"
         return (*self.rule.notes, *((beyond,) if self.more else ()))
+
+    @property
+    def done(self) -> bool:
+        """Whether it need not look at more of the stream."""
+        return self.error is not None or self.more >= ENOUGH
 
 
 def judge_streams(
@@ -90,6 +98,8 @@ def _over(stream: Stream, seats: list[_Seat]) -> None:
                 found = feed(item)
                 if found:
                     seat.keep(found)
+                    if seat.done:
+                        wanted = {}  # asked anew, without it
             except Exception as error:
                 seat.error = error
                 wanted = {}  # asked anew, without it
@@ -100,7 +110,7 @@ def _over(stream: Stream, seats: list[_Seat]) -> None:
 
 def _wants(seat: _Seat, kind: str) -> bool:
     types = seat.rule.types
-    return seat.error is None and (types is None or kind in types)
+    return not seat.done and (types is None or kind in types)
 
 
 def _items(stream: Stream) -> Iterator[Message | Block]:

@@ -5,6 +5,7 @@ Source: Penguin SSE Endpoint Documentation, §Query Parameters (`directory`).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from conformance.findings import Finding, Judgement
@@ -34,12 +35,18 @@ def _directories(case: Case) -> tuple[list[Finding], int, str]:
     return findings, judged, ledger.problem
 
 
+def _unbound(case: Case) -> str:
+    return str(
+        case.observation.fact("unbound", "the target binds no session to a directory that is asked for")
+    )
+
+
 @check("PG-FLT-06a", probes=[DIRECTORIES], families=FAMILIES)
 def nothing_of_another_directory(case: Case) -> Judgement:
     """A filter by directory shows nothing of a session that is bound to another one."""
     findings, judged, problem = _directories(case)
     if not case.observation.fact("bound"):
-        return Judgement(not_applicable="the target binds no session to a directory that is asked for")
+        return Judgement(not_applicable=_unbound(case))
     return Judgement(tuple(findings), judged, inconclusive="" if findings else problem)
 
 
@@ -48,7 +55,7 @@ def does_directory_filter(case: Case) -> Judgement:
     """Whether `directory` filters at all."""
     findings, judged, _ = _directories(case)
     if not judged:
-        return Judgement(not_applicable="the target binds no session to a directory that is asked for")
+        return Judgement(not_applicable=_unbound(case))
     note = "directory does not filter" if findings else "directory filters"
     return Judgement(judged=judged, notes=(note,))
 
@@ -82,12 +89,19 @@ def _sessions(listed: list[Any]) -> dict[str, str]:
     return {_id(entry): canonical(_timeless(entry)) for entry in listed}
 
 
+# Members that being looked at may change, whatever they are: times of access, who is connected.
+_OF_ACCESS = re.compile(r"time|date|last|access|seen|active|view|client|connect|subscri|listen|watch", re.I)
+
+
 def _timeless(value: Any) -> Any:
-    """A session without its times: being looked at may change them."""
+    """A session without its times and counters: being looked at may change them."""
     if not isinstance(value, dict):
         return value
-    times = ("time", "updated", "last_", "accessed")
-    return {key: _timeless(item) for key, item in value.items() if not key.startswith(times)}
+    return {
+        key: _timeless(item)
+        for key, item in value.items()
+        if not _OF_ACCESS.search(key) and (isinstance(item, bool) or not isinstance(item, int | float))
+    }
 
 
 def _id(value: Any) -> str:

@@ -67,12 +67,22 @@ class ToolPart:
     names: set[str] = field(default_factory=set)
     status: str = ""
     input: Any = None
+    message: str = ""  # the message that it is a part of
 
 
 def tool_parts(stream: Stream, session: str) -> list[ToolPart]:
-    """The session's tool parts in the order in which they began; those without any id are left out."""
+    """The session's tool parts in the order in which they began, without those that were removed or have no id."""
     parts: dict[str, ToolPart] = {}
     for message in stream.read():
+        if message.type in ("message.part.removed", "message.removed"):
+            gone = [str(message.properties.get(name)) for name in ("partID", "messageID")]
+            whole = message.type == "message.removed"
+            parts = {
+                key: shown
+                for key, shown in parts.items()
+                if (shown.message != gone[1] if whole else key != gone[0])
+            }
+            continue
         part = part_info(message)
         if part is None or part.type != "tool" or session_of(message) not in ("", session):
             continue
@@ -80,7 +90,7 @@ def tool_parts(stream: Stream, session: str) -> list[ToolPart]:
         if not key:
             continue
         shown = parts.setdefault(key, ToolPart(key, message, message))
-        shown.last = message
+        shown.last, shown.message = message, part.message
         shown.status = part.status or shown.status
         shown.input = part.input if part.input is not None else shown.input
         shown.calls |= {part.call} - {""}

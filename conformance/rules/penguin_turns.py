@@ -8,7 +8,7 @@ from __future__ import annotations
 from conformance.findings import Finding, Judgement
 from conformance.parts import message_info, session_of, shows_failure, status_of
 from conformance.penguin import ABORT, FAMILIES, RETRY, TURN_STREAMS
-from conformance.rules._penguin import joined_midway, scripts_of, turns, undisturbed
+from conformance.rules._penguin import joined_midway, query, scripts_of, turns, undisturbed
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
 from conformance.script import Script
@@ -30,7 +30,7 @@ def text_is_what_was_said(case: Case) -> Judgement:
             continue
         seen.add(key)
         scripts = _played(case, stream, action.session)
-        if scripts is None:
+        if scripts is None or _mingled(case, stream, action.session):
             continue
         heard = said(stream, action.session)
         # Where parts name no message (penguin/1 shows none) the user's own words are known by what they are.
@@ -60,6 +60,22 @@ def text_is_what_was_said(case: Case) -> Judgement:
                     )
                 )
     return Judgement(tuple(findings), judged)
+
+
+def _mingled(case: Case, stream: Stream, session: str) -> bool:
+    """Whether the stream may show the words of several sessions without a name on them (penguin/1 shows none)."""
+    transcript = stream.transcript
+    others = any(
+        action.session != session
+        and action.at < transcript.ended_at
+        and (action.until is None or action.until > transcript.opened_at)
+        for action in case.observation.actions_of("prompt")
+    )
+    if not others or query(transcript.request).get("session_id"):
+        return False
+    return any(
+        message.type == "message.part.updated" and not session_of(message) for message in stream.read()
+    )
 
 
 def _played(case: Case, stream: Stream, session: str) -> list[Script] | None:

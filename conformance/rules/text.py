@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from conformance.findings import Finding, Judgement
 from conformance.rules.base import Case, Stream, check
@@ -54,6 +55,8 @@ def _judge(case: Case, concerns: Callable[[str], bool]) -> Judgement:
             (refusals if 400 <= status < 500 else open_reasons).append(text)
             continue
         spoken = said(stream, prompt.session)
+        # Where parts name no message (penguin/1 shows none) the user's own words are known by what they are.
+        spoken = replace(spoken, pieces=tuple(piece for piece in spoken.pieces if piece[1] != prompt.prompt))
         if spoken.text == prompt.script.said:
             judged += 1
         elif reason := _unfinished(stream, prompt, spoken, prompt.script.said):

@@ -45,6 +45,7 @@ def node() -> Iterator[NodeReader]:
 
 @settings(max_examples=400, deadline=None)
 @given(streams, cuts)
+@example(b"data: a\r\rdata: b", [9])
 def test_node_reads_the_standard_but_for_its_list(node: NodeReader, body: bytes, where: list[int]) -> None:
     chunks = cut(body, where)
     assert node.read(chunks) == node_by_list(chunks, NODE_NAMES)

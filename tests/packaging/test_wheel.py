@@ -76,7 +76,7 @@ def test_pyargs_judges_a_running_server(installed: Path, tmp_path: Path) -> None
             "--target",
             f"penguin/2={url}",
             "--sse-only",
-            "PG-CON",
+            "PG-CON-",
             "-q",
             cwd=tmp_path,
         )

@@ -341,10 +341,10 @@ def test_sessions_at_once() -> None:
     shared = _together()
     for role in (CONTROL, "b"):
         for event in shared.streams[role]:
-            if part_of(event).get("callID") and event["_session"] == "s2":
-                event["properties"]["part"]["callID"] = "call_007"
-    first = next(e for e in shared.streams[CONTROL] if part_of(e).get("callID"))
-    first["properties"]["part"]["callID"] = "call_007"
+            if part_of(event).get("id") and event["_session"] == "s2":
+                event["properties"]["part"]["id"] = "part_007"
+    first = next(e for e in shared.streams[CONTROL] if part_of(e).get("id"))
+    first["properties"]["part"]["id"] = "part_007"
     assert "PG-CONC-01" in red(shared)
 
 

@@ -10,7 +10,7 @@ from conformance.findings import Finding
 from conformance.message import Message
 from conformance.rules import stream as stream_module
 from conformance.rules.base import StreamRule
-from conformance.rules.one_pass import judge_streams
+from conformance.rules.one_pass import ENOUGH, SHOWN, judge_streams
 from conformance.transcript import Ended
 from conformance.wire import Block
 from tests.support.sse_cases import case
@@ -101,3 +101,17 @@ def test_long_streams_are_read_without_being_kept(monkeypatch: pytest.MonkeyPatc
     assert "messages" not in vars(stream)
     assert "blocks" not in vars(stream)
     assert [message.type for message in stream.messages] == ["a", "b", "a"]
+
+
+def test_a_rule_that_has_found_enough_looks_no_further() -> None:
+    """Endless defects end in bounded work, and the report says where looking stopped."""
+    events = 3 * ENOUGH
+    body = b'data: {"type": "a"}\n\n' * events + b'data: {"type": "b"}\n\n'
+    said = judge_streams(case(body).streams, [_OnlyA, _Everything])
+    found, all_seen = said[_OnlyA], said[_Everything]
+    assert not isinstance(found, Exception)
+    assert not isinstance(all_seen, Exception)
+    assert len(found.findings) == SHOWN
+    assert found.judged == SHOWN + ENOUGH
+    assert any("the rest of the stream was not looked at" in note for note in found.notes)
+    assert all_seen.judged == events + 1

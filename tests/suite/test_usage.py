@@ -29,6 +29,14 @@ def usage_error(tmp_path: Path, *arguments: str) -> str:
         ([f"penguin/2={URL}", "--sse-allow", "everything"], "unknown effect class"),
         ([f"penguin/2={URL}", "--sse-timeout-scale", "0"], "expected a number above 0"),
         ([f"penguin/2={URL}", "--sse-max-seconds", "soon"], "expected a number above 0"),
+        (
+            [f"penguin/2={URL}", "--sse-only", "AS-END"],
+            "--sse-only AS-END: penguin/2 has no such requirement",
+        ),
+        (
+            [f"penguin/2={URL}", "--sse-only", "PG-CON,PG-KON"],
+            "--sse-only PG-KON: no requirement's id begins so",
+        ),
         ([f"penguin/2={URL}", "--sse-profile", "nowhere.toml"], "nowhere.toml"),
         ([f"penguin/2={URL}", "--sse-baseline", "nowhere.toml"], "nowhere.toml: cannot be read"),
     ],
@@ -110,6 +118,13 @@ def test_requirements_are_selected_by_prefix(tmp_path: Path, selection: list[str
     ]
     assert ids
     assert all(name.startswith("penguin/2::PG-FLT-") for name in ids)
+
+
+def test_a_selection_of_nothing_is_pytests_own_code(tmp_path: Path) -> None:
+    ran = conformance(
+        "test", f"penguin/2={URL}", "--collect-only", "-q", "-k", "nothing_like_this", cwd=tmp_path
+    )
+    assert ran.code == exits.NOTHING, ran.all
 
 
 def test_levels_are_markers(tmp_path: Path) -> None:

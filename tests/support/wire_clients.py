@@ -69,9 +69,13 @@ def node_by_list(chunks: Sequence[bytes], listed: Collection[str]) -> ClientRead
     texts = [decoder.decode(chunk) for chunk in chunks]
     if "node-latin1-mark" in listed and texts:
         texts[0] = texts[0].removeprefix("\u00ef\u00bb\u00bf")
-    text = "".join(texts)
     if "node-final-cr" in listed:
-        text = text.removesuffix("\r")
+        # A chunk without a line ending is put aside unread, so that the CR before it still waits.
+        while texts and not re.search("[\r\n]", texts[-1]):
+            texts.pop()
+        text = "".join(texts).removesuffix("\r")
+    else:
+        text = "".join(texts)
     events: list[ClientEvent] = []
     retries: list[int] = []
     kind, data, own_id, last_id = "", "", None, None

@@ -240,3 +240,45 @@ def test_a_stalled_answer() -> None:
     assert judge_answer(*whole[:3], ended=Ended.DEADLINE, read_on="silent").findings
     assert judge_answer(*whole[:3], ended=Ended.DEADLINE, read_on="deadline").inconclusive
     assert judge_answer(*whole, DONE, backlog_bytes=5).inconclusive
+
+
+MANY_CHUNKS = say("begin ", Fill(20, 4_200), "end")
+
+
+def test_a_server_that_joins_chunks_is_asked_for_the_bytes_of_as_many() -> None:
+    seen = {"stalled": exchange(chat(MANY_CHUNKS.said), DONE, ended=Ended.COMPLETE)}
+    facts = BIG | {"backlog_events": 900}
+    said = verdict("SSE-LIVE-03", exchanges.STALL, seen, facts=facts, scripts={"stalled": MANY_CHUNKS})
+    assert (said.judged, said.inconclusive) == (1, "")
+    assert "900 events" in said.notes[0]
+    few = verdict("SSE-LIVE-03", exchanges.STALL, seen, facts=facts, scripts={"stalled": ANSWER})
+    assert few.findings  # other words than the script's
+    small = facts | {"backlog_bytes": 9_000_000}
+    assert verdict(
+        "SSE-LIVE-03", exchanges.STALL, seen, facts=small, scripts={"stalled": MANY_CHUNKS}
+    ).inconclusive
+
+
+def test_the_backlog_grows_by_small_steps() -> None:
+    assert exchanges.next_size(10, 3_500_000) == 10
+    assert exchanges.next_size(10, 1_000_000) == 40
+    assert exchanges.next_size(40, 1_700_000) == 120
+    assert exchanges.next_size(4_000, 20) == 4_096
+
+
+def test_a_backlog_of_events_without_sessions() -> None:
+    bare = [
+        event(
+            {"type": "message.part.updated", "properties": {"part": {"type": "text", "id": "p"}, "delta": d}}
+        )
+        for d in ("a", "b", "c", exchanges.FENCE_MARK)
+    ]
+    for lost, accused in ((None, False), (1, True)):
+        streams = {
+            "stalled": exchange(
+                CONNECTED, *bare[:lost], *bare[2 if lost else 4 :], method="GET", ended=Ended.CLOSED_BY_US
+            ),
+            "witness": exchange(CONNECTED, *bare, method="GET", ended=Ended.CLOSED_BY_US),
+        }
+        said = verdict("SSE-LIVE-03", exchanges.STALL, streams, on="penguin/1", facts=BIG)
+        assert (bool(said.findings), said.inconclusive) == (accused, "")

@@ -51,6 +51,13 @@ def test_an_event_of_many_lines_has_a_cap_too(step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 1000])
+def test_where_both_caps_fall_on_one_byte_it_is_the_line(step: int) -> None:
+    decoder = Decoder(max_line=10, max_event=10)
+    with pytest.raises(WireError, match="line longer than 10 bytes"):
+        feed_all(decoder, [(b"x" * 11)[i : i + step] for i in range(0, 11, step)], [])
+
+
+@pytest.mark.parametrize("step", [1, 1000])
 def test_many_events_may_be_larger_together_than_the_cap(step: int) -> None:
     body = b"data: 0123\n\n" * 100
     decoder = Decoder(max_line=11, max_event=11)

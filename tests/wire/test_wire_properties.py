@@ -17,6 +17,10 @@ from tests.support.wire_streams import contents, cuts, far_cuts, regular, rests,
 @example(b"data: a\r\n\r\n", [10])
 @example(b"\xef\xbb\xbfdata: a\n\n", [1, 2])
 @example(b"data: a\n\ndata: b\n\n\n", [9])
+@example(b"data: z\n\ndata: a\rid: 4\n\n", [9])
+@example(b"data: z\n\ndata: a\rid: 4\r\n\r\n", [9])
+@example(b"data: a\rid: 4\r\n\r\n", [])
+@example(b"data: a\nb\r\n\r\n", [])
 def test_blocks_and_spans_are_the_same_under_every_chunking(body: bytes, where: list[int]) -> None:
     whole = read([body])
     assert read(each_byte(body)) == whole
@@ -26,8 +30,12 @@ def test_blocks_and_spans_are_the_same_under_every_chunking(body: bytes, where: 
         assert read_data(chunks) == data
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(regular, far_cuts)
+@example(b"data: x\r\n\r\n" * 99 + b"data: q\r" + b"data: x\r\n\r\n" * 99, [])
+@example(b"data: x\r\n\r\n" * 99 + b"data: q\n" + b"data: x\r\n\r\n" * 99, [])
+@example(b"data: x\n\n" + b"id: 7\ndata: b\n\n" * 99, [7])
+@example(b"data: x\n\n" + b"data: x\ndata: y\n\n" * 99 + b"\n", [7])
 def test_long_regular_streams_too(body: bytes, where: list[int]) -> None:
     """Long chunks of blocks that are alike are split in bulk; what is odd among them must still be seen."""
     slowly = read(each_byte(body))

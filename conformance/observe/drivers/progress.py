@@ -17,6 +17,7 @@ class _Session:
     busy: bool = False
     turns: int = 0  # times it became idle after having been busy
     text: str = ""  # what the agent's newest text part says
+    part: str = ""  # the id of that part
     users: set[str] = field(default_factory=set)
     messages: dict[str, bool] = field(default_factory=dict)  # assistant messages: completed?
     tools: dict[str, bool] = field(default_factory=dict)  # tool parts: in a terminal state?
@@ -62,6 +63,9 @@ class Progress:
         return self._sessions.setdefault(session, _Session())
 
     def _feed(self, message: Message) -> None:
+        if message.type == "message.part.removed":
+            self._of(session_of(message)).tools.pop(str(message.properties.get("partID")), None)
+            return
         status = status_of(message)
         if status is not None:
             state = self._of(status[0])
@@ -83,7 +87,9 @@ class Progress:
             if part.type == "tool":
                 state.tools[part.id or part.call] = part.status in TERMINAL
             elif part.type == "text" and part.message not in state.users:
-                state.text = part.text if part.text is not None else part.delta or ""
+                before = state.text if part.id == state.part else ""
+                state.text = part.text if part.text is not None else before + (part.delta or "")
+                state.part = part.id
 
 
 def titles(stream: LiveStream) -> set[str]:

@@ -139,9 +139,15 @@ async def directories(driver: Driver, recording: Recording) -> None:
     if not here:
         here = penguins.directory_of(await penguins.create_session(recording))
     if not here:
-        raise Unavailable("the target does not say which directory a session belongs to")
+        # No document promises that it says so: without it there is nothing to tell directories apart by.
+        recording.fact("unbound", "the target does not say which directory a session belongs to")
+        return
     a = await penguins.create_session(recording, directory=here)
-    b, there = await _elsewhere(penguins, recording, here)
+    elsewhere = await _elsewhere(penguins, recording, here)
+    if elsewhere is None:
+        recording.fact("unbound", "the target binds no session to another directory")
+        return
+    b, there = elsewhere
     for name, value in (("session-a", a), ("session-b", b), ("directory-a", here), ("directory-b", there)):
         recording.fact(name, value)
     recording.fact("bound", penguins.directory_of(b) in (None, there))
@@ -157,7 +163,7 @@ async def directories(driver: Driver, recording: Recording) -> None:
     await penguins.fence(recording, a, control)
 
 
-async def _elsewhere(penguins: PenguinDriver, recording: Recording, here: str) -> tuple[str, str]:
+async def _elsewhere(penguins: PenguinDriver, recording: Recording, here: str) -> tuple[str, str] | None:
     """A session that is bound to another directory, neither above nor below `here`, and that directory.
 
     A target may refuse a directory that does not exist, so several are offered that most machines have.
@@ -169,7 +175,7 @@ async def _elsewhere(penguins: PenguinDriver, recording: Recording, here: str) -
                 return await penguins.create_session(recording, directory=there), there
             except Unavailable:
                 continue
-    raise Unavailable("the target binds no session to another directory")
+    return None
 
 
 @probe(SUBSCRIBING, families=FAMILIES, effect=Effect.PROMPT)
