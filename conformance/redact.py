@@ -15,6 +15,10 @@ MASK = "***"
 # Headers that carry credentials whoever declared them.
 _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"})
 
+# Values that are no secret in any header: masking them wherever they occur would only spoil the evidence.
+_COMMON = frozenset({"true", "false", "null", "none", "gzip", "identity", "no-cache", "keep-alive", "utf-8"})
+_COMMON_TYPES = frozenset({"application/json", "text/event-stream"})
+
 
 class Redactor:
     """Removes a profile's secrets: the values of its headers, and whatever `redact` names."""
@@ -26,6 +30,7 @@ class Redactor:
         # "Bearer abc" leaks as much through "abc"; a secret may also stand in a URL, escaped.
         secrets |= {part for value in secrets for part in value.split() if len(part) >= 6}
         secrets |= {quote(value, safe="") for value in secrets}
+        secrets = {value for value in secrets if value.lower() not in _COMMON | _COMMON_TYPES}
         self._literals = sorted((value for value in secrets if len(value) >= 4), key=len, reverse=True)
         names = "|".join(re.escape(name) for name in sorted(profile.redact))
         self._member = (

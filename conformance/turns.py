@@ -14,6 +14,10 @@ from conformance.script import Failure, Fill, ModelTurn, Script, ToolCall, say
 
 FAMILIES = ("agentsmithy", "penguin")
 
+# Part of what is written into files: a server need not tell of an edit that changes nothing, as a second run
+# or another target in the same workspace would make it.
+_RUN = secrets.token_hex(4)
+
 AWKWARD = (
     "line one\nline two\r\nline three\rend ",
     "\ndata: x\n\n",
@@ -44,8 +48,7 @@ def edit_call(profile: Profile, name: str) -> ToolCall:
     assert tool is not None
     path = f"sse-conformance-{name}.txt"
     absolute = f"{profile.workspace.rstrip('/')}/{path}" if profile.workspace else None
-    # New content each time: a server need not tell of an edit that changes nothing, as in a second run.
-    content = f"made by sse-conformance ({secrets.token_hex(4)})\n"
+    content = f"made by sse-conformance, run {_RUN}, for {profile.protocol} at {profile.url}\n"
     return ToolCall(tool.name, tool.args(path, content), edits=absolute)
 
 

@@ -52,6 +52,14 @@ def test_nothing_of_an_observation_holds_a_secret() -> None:
     assert "a=1" in saved
 
 
+def test_common_words_in_headers_do_not_spoil_the_evidence() -> None:
+    profile = replace(PROFILE, headers=(("X-Debug", "true"), ("Accept", "text/event-stream")))
+    assert Redactor(profile).text('{"type": "done", "done": true} text/event-stream') == (
+        '{"type": "done", "done": true} text/event-stream'
+    )
+    assert Redactor(profile).headers(profile.headers) == (("X-Debug", "***"), ("Accept", "***"))
+
+
 def test_what_is_no_secret_stays_as_it_was() -> None:
     transcript = Transcript(
         Request("GET", "http://h/p"),
