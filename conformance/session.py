@@ -268,12 +268,21 @@ class JudgingSession:
 
     def _closing_lines(self, runs: list[RunResult]) -> list[str]:
         lines = [f"{key}: gave up: {reason}" for key, reason in self.gave_up.items()]
+        for run in runs:
+            lines += [_warning(run, row) for row in run.rows if row.verdict is Verdict.WARN]
         slow = max((row for run in runs for row in run.rows), key=lambda row: row.seconds, default=None)
         if slow is not None:
             total = time.monotonic() - self.began
             lines.append(f"slowest requirement: {slow.requirement} ({slow.seconds:.1f} s of {total:.1f} s)")
         lines.append(f"report: {self.run.directory}")
         return [*lines, *(run.summary_line() for run in runs)]
+
+
+def _warning(run: RunResult, row: ResultRow) -> str:
+    """One line: a warning does not fail, but must not pass unseen either."""
+    first = row.findings[0]
+    more = f" and {len(row.findings) - 1} more" if len(row.findings) > 1 else ""
+    return f"warn {run.protocol} {row.requirement}: {first.title} (probe {first.probe}{more}): {first.saved}"
 
 
 def _scratch_name() -> str:

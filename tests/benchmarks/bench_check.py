@@ -61,7 +61,7 @@ def penguin(count: int) -> Iterator[bytes]:
             "providerID": "openrouter",
             "mode": "build",
             "agent": "default",
-            "path": {"cwd": "/work", "root": "/work"},
+            "path": {"cwd": "/srv/project", "root": "/srv/project"},
             "cost": 0.0,
             "tokens": {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}},
         }

@@ -114,6 +114,18 @@ def test_a_wrong_server(wrong: str, tmp_path: Path) -> None:
         assert [f["span"] for f in again["findings"]] == [list(f.span) if f.span else None for f in told]
 
 
+def test_warnings_are_named_and_strict_makes_them_failures(good: str, tmp_path: Path) -> None:
+    """An event of a type that the document does not know is a SHOULD."""
+    with rewriting_proxy(good, {b'"type": "chat_start"': b'"type": "chat_begin"'}) as url:
+        warned = judge(url, tmp_path, only="AS-EVT-02")
+        assert warned.code == exits.OK, warned.all
+        assert " · 1 warn · " in warned.last_line
+        assert "\nwarn agentsmithy/2 AS-EVT-02: " in warned.out
+        strict = judge(url, tmp_path, "--sse-strict", only="AS-EVT-02")
+        assert strict.code == exits.FAILED, strict.all
+        assert "AS-EVT-02 [S] fail" in strict.out
+
+
 def test_workers_say_the_same(wrong: str, tmp_path: Path) -> None:
     ran = judge(wrong, tmp_path, "-n", "2", "--junit-xml", "junit.xml")
     assert ran.code == exits.FAILED, ran.all
