@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
@@ -91,8 +92,9 @@ class _NamedEvents(StreamRule):
         self._seen[key] = 1
         return (self._named(message, name),)
 
+    @abstractmethod
     def _named(self, message: Message, name: bytes) -> Finding:
-        raise NotImplementedError
+        """What is wrong with the first event of that name."""
 
     def close(self, ended: Ended) -> Iterable[Finding]:
         """Say how often each name came."""
