@@ -1,0 +1,585 @@
+"""Faults of HTTP: status, headers, framing of the body, methods, buffering, credentials, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reference_server.connection import abort, transport_of
+from reference_server.faults.hooks import (
+    Headers,
+    Memory,
+    Stream,
+    header_of,
+    on_answer,
+    on_app,
+    on_blocks,
+    on_head,
+)
+from reference_server.faults.raw import RawStream, chunk, serve_raw
+
+STREAMS = re.compile(r"(/api/chat|/events/sse)$")
+
+
+def is_stream_path(scope: Scope) -> bool:
+    """Whether the request is for a protocol's event stream."""
+    return STREAMS.search(scope["path"]) is not None
+
+
+def asks_for_stream(scope: Scope) -> bool:
+    """Whether it is, with the method that it has."""
+    return is_stream_path(scope) and scope["method"] == (
+        "GET" if scope["path"].endswith("/sse") else "POST"
+    )
+
+
+def without(headers: Headers, *names: bytes) -> Headers:
+    """The headers without those names."""
+    return [pair for pair in headers if pair[0].lower() not in names]
+
+
+# ---------------------------------------------------------------- cursors
+
+
+@on_app("non-ascii-cursor-500")
+async def cursor_500(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    cursor = header_of(scope["headers"], "last-event-id") or ""
+    if not cursor.isascii():
+        await JSONResponse({"detail": "Internal Server Error"}, 500)(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_app("long-cursor-cuts-the-stream")
+async def cursor_cut(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def out(message: Message) -> None:
+        await send(message)
+        if message["type"] == "http.response.start":
+            await asyncio.sleep(0.05)
+            abort(scope)
+
+    long = len(header_of(scope["headers"], "last-event-id") or "") > 500
+    await app(scope, receive, out if long else send)
+
+
+@on_app("strange-cursor-refused")
+async def cursor_refused(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    cursor = header_of(scope["headers"], "last-event-id")
+    if cursor is not None and not cursor.startswith("evt:") and is_stream_path(scope):
+        await JSONResponse({"detail": "bad Last-Event-ID"}, 400)(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+# ---------------------------------------------------------------- heartbeats
+
+
+@on_blocks("no-heartbeat")
+def no_heartbeat(stream: Stream, given: bytes) -> bytes:
+    return b"" if given.startswith(b":") else given
+
+
+@on_blocks("heartbeat-every-third-time")
+def slow_heartbeat(stream: Stream, given: bytes) -> bytes:
+    if not given.startswith(b":"):
+        return given
+    stream.own["beats"] = stream.own.get("beats", 0) + 1
+    return given if stream.own["beats"] % 3 == 0 else b""
+
+
+# ---------------------------------------------------------------- framing of the body
+
+
+@on_app("last-chunk-missing")
+async def no_last_chunk(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await serve_raw(app, scope, receive, RawStream(scope, send, last=b""))
+
+
+@on_app("last-chunk-missing-once")
+async def no_last_chunk_once(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if not asks_for_stream(scope):
+        await app(scope, receive, send)
+        return
+    memory["asked"] = memory.get("asked", 0) + 1
+    last = b"" if memory["asked"] == 12 else b"0\r\n\r\n"
+    await serve_raw(app, scope, receive, RawStream(scope, send, last=last))
+
+
+@on_app("chunk-size-too-large")
+async def wrong_size(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    def wrong(body: bytes, number: int) -> bytes:
+        return chunk(body, number) if number != 2 else b"%x\r\n%b\r\n" % (len(body) + 1, body)
+
+    await serve_raw(app, scope, receive, RawStream(scope, send, chunks=wrong))
+
+
+@on_app("chunk-size-0x")
+async def hex_size(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    def wrong(body: bytes, number: int) -> bytes:
+        return chunk(body, number) if number != 2 else b"0x" + chunk(body, number)
+
+    await serve_raw(app, scope, receive, RawStream(scope, send, chunks=wrong))
+
+
+@on_app("bytes-after-the-last-chunk")
+async def surplus(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    out = RawStream(scope, send, last=b"0\r\n\r\n: bye\n\n")
+    await serve_raw(app, scope, receive, out)
+
+
+@on_app("length-beside-chunked")
+async def both(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    def head(headers: Headers) -> Headers:
+        return [*headers, (b"transfer-encoding", b"chunked"), (b"content-length", b"1048576")]
+
+    await serve_raw(app, scope, receive, RawStream(scope, send, head=head))
+
+
+@on_app("length-too-large")
+async def long_length(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _with_length(app, scope, receive, send, 7)
+
+
+@on_app("length-too-small")
+async def short_length(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _with_length(app, scope, receive, send, -7)
+
+
+async def _with_length(app: ASGIApp, scope: Scope, receive: Receive, send: Send, more: int) -> None:
+    """Hold an answer that is a stream back, and send it with a length that is that much off."""
+    held = _Held(send)
+    await app(scope, receive, held)
+    if held.start is None:
+        return
+    length = str(len(held.body) + more).encode()
+    out = RawStream(
+        scope, send, head=lambda headers: [*headers, (b"content-length", length)], chunks=None, last=b""
+    )
+    await out(held.start)
+    await out({"type": "http.response.body", "body": held.body})
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Held:
+    """`send` that keeps an event stream until its end."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.start: Message | None = None
+        self.body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            media = header_of(message["headers"], "content-type") or ""
+            if media.startswith("text/event-stream"):
+                self.start = message
+                return
+        if self.start is None:
+            await self._send(message)
+        else:
+            self.body += message.get("body", b"")
+
+
+@on_app("true-length")
+async def true_length(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _with_length(app, scope, receive, send, 0)
+
+
+@on_head("length-of-a-gigabyte")
+def huge_length(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    streaming = (header_of(headers, "content-type") or "").startswith("text/event-stream")
+    return status, [*headers, (b"content-length", b"1073741824")] if streaming else headers
+
+
+# ---------------------------------------------------------------- when it comes
+
+
+@on_app("head-with-the-first-words")
+async def late_head(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held: list[Message] = []
+
+    async def out(message: Message) -> None:
+        held.append(message)
+        body = message.get("body", b"")
+        silent = b'"chat"' not in body and b'"message.' not in body and b'"error"' not in body
+        if message["type"] == "http.response.body" and (
+            not silent or not message.get("more_body") or (not _greets(body) and body.startswith(b":"))
+        ):
+            memory["n"] = 0
+            for each in held:
+                await send(each)
+            held.clear()
+
+    def _greets(body: bytes) -> bool:
+        return b"server.connected" in body
+
+    await app(scope, receive, out if asks_for_stream(scope) else send)
+
+
+@on_app("head-with-the-first-heartbeat")
+async def head_with_heartbeat(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    began = asyncio.get_running_loop().time()
+
+    async def out(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await asyncio.sleep(max(0.0, began + 6.5 - asyncio.get_running_loop().time()))
+        await send(message)
+
+    own = asks_for_stream(scope) and scope["query_string"] == b"" and not header_of(
+        scope["headers"], "last-event-id"
+    )
+    await app(scope, receive, out if own else send)
+
+
+@on_app("held-back-until-the-end")
+async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held: list[bytes] = []
+
+    async def out(message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
+        body = message.get("body", b"")
+        held.append(body)
+        over = not message.get("more_body") or b'"idle"' in body or b"server.connected" in body
+        over = over or b"session." in body
+        if over:
+            await send(message | {"body": b"".join(held)})
+            held.clear()
+
+    await app(scope, receive, out if asks_for_stream(scope) else send)
+
+
+@on_app("one-event-behind")
+async def one_behind(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held: list[bytes] = []
+
+    async def out(message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
+        body = b"".join(held) + message.get("body", b"")
+        held.clear()
+        *blocks, last = (each + b"\n\n" for each in body.split(b"\n\n")[:-1]) if body else (b"",)
+        if message.get("more_body") and (b'"chat"' in last or b'"delta"' in last):
+            held.append(last)
+        else:
+            blocks.append(last)
+        await send(message | {"body": b"".join(blocks)})
+
+    await app(scope, receive, out if asks_for_stream(scope) else send)
+
+
+@on_app("held-back-by-4-kb")
+async def by_4k(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held: list[bytes] = []
+
+    async def out(message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
+        held.append(message.get("body", b""))
+        body = b"".join(held)
+        settled = b"session." in body or b"server." in body
+        if len(body) >= 4096 or settled or not message.get("more_body"):
+            held.clear()
+            await send(message | {"body": body})
+
+    await app(scope, receive, out if asks_for_stream(scope) else send)
+
+
+@on_app("gzip-never-flushed")
+async def unflushed_gzip(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _zipped(app, scope, receive, send, flush=False)
+
+
+async def _zipped(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, flush: bool, always: bool = False
+) -> None:
+    """Compress event streams where the client accepts it (or always); flushed after each write, or not."""
+    accepted = "gzip" in (header_of(scope["headers"], "accept-encoding") or "")
+    if not (asks_for_stream(scope) and (accepted or always)):
+        await app(scope, receive, send)
+        return
+    packer = zlib.compressobj(wbits=31)
+    packing = False
+
+    async def out(message: Message) -> None:
+        nonlocal packing
+        if message["type"] == "http.response.start":
+            packing = message["status"] == 200
+            if packing:
+                coding = (b"content-encoding", b"gzip")
+                headers = without(message["headers"], b"content-length")
+                message = message | {"headers": [*headers, coding, (b"vary", b"accept-encoding")]}
+        elif packing:
+            body = packer.compress(message.get("body", b""))
+            if not message.get("more_body"):
+                body += packer.flush()
+            elif flush:
+                body += packer.flush(zlib.Z_SYNC_FLUSH)
+            message = message | {"body": body}
+        await send(message)
+
+    await app(scope, receive, out)
+
+
+@on_app("gzip-unasked")
+async def unasked_gzip(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _zipped(app, scope, receive, send, flush=True, always=True)
+
+
+@on_head("coding-named-but-not-used")
+def named_coding(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, [*headers, (b"content-encoding", b"br")] if status >= 400 else headers
+
+
+# ---------------------------------------------------------------- headers
+
+
+@on_head("cache-control-missing")
+def cacheable(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, without(headers, b"cache-control")
+
+
+@on_head("accel-buffering-missing")
+def no_accel(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, without(headers, b"x-accel-buffering")
+
+
+# ---------------------------------------------------------------- methods
+
+
+EVENT = b'data: {"type": "ping", "properties": {}}\n\n'
+
+
+@on_app("put-gives-a-stream")
+async def put_streams(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if is_stream_path(scope) and scope["method"] == "PUT":
+        await Response(EVENT, 200, {"content-type": "text/event-stream"})(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_app("delete-gives-500")
+async def delete_500(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if is_stream_path(scope) and scope["method"] == "DELETE":
+        await JSONResponse({"detail": "Internal Server Error"}, 500)(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_app("put-is-never-answered")
+async def put_hangs(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if is_stream_path(scope) and scope["method"] == "PUT":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    await app(scope, receive, send)
+
+
+@on_app("put-gives-200")
+async def put_200(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if is_stream_path(scope) and scope["method"] == "PUT":
+        await JSONResponse({"status": "ok"})(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_head("405-without-allow")
+def no_allow(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, without(headers, b"allow") if status == 405 else headers
+
+
+@on_app("head-has-a-body")
+async def head_body(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    transport = transport_of(scope)
+    if scope["method"] != "HEAD" or transport is None:
+        await app(scope, receive, send)
+        return
+    transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + EVENT)
+    transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+@on_app("head-streams-for-ever")
+async def head_hangs(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    transport = transport_of(scope)
+    if scope["method"] != "HEAD" or transport is None:
+        await app(scope, receive, send)
+        return
+    transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    gone = asyncio.ensure_future(receive())
+    while not gone.done():
+        transport.write(chunk(b": ping\n\n", 0))
+        await asyncio.sleep(0.3)
+
+
+@on_app("chunks-for-http-1-0")
+async def chunked_10(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["http_version"] != "1.0":
+        await app(scope, receive, send)
+        return
+    await serve_raw(app, scope, receive, RawStream(scope, send))
+
+
+@on_app("accept-excluded-500")
+async def accept_500(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    accept = header_of(scope["headers"], "accept") or "*/*"
+    if asks_for_stream(scope) and "event-stream" not in accept and "*/*" not in accept:
+        await JSONResponse({"detail": "Internal Server Error"}, 500)(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_app("accept-excluded-406")
+async def accept_406(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    accept = header_of(scope["headers"], "accept") or "*/*"
+    if asks_for_stream(scope) and "event-stream" not in accept and "*/*" not in accept:
+        await JSONResponse({"detail": "Not Acceptable"}, 406)(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+# ---------------------------------------------------------------- origins and credentials
+
+ORIGIN, CREDENTIALS = b"access-control-allow-origin", b"access-control-allow-credentials"
+
+
+@on_head("origin-not-echoed")
+def origin_missing(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, without(headers, ORIGIN) if scope["method"] != "OPTIONS" else headers
+
+
+@on_head("origin-missing-on-streams")
+def origin_missing_once(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    streaming = (header_of(headers, "content-type") or "").startswith("text/event-stream")
+    return status, without(headers, ORIGIN) if streaming else headers
+
+
+@on_head("any-origin-with-cookies")
+def origin_cookie(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    cookie = header_of(scope["headers"], "cookie")
+    return status, [*without(headers, ORIGIN), (ORIGIN, b"*")] if cookie else headers
+
+
+@on_head("any-origin-beside-credentials")
+def origin_both(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    if header_of(scope["headers"], "cookie") or not header_of(scope["headers"], "origin"):
+        return status, headers
+    return status, [*without(headers, ORIGIN, CREDENTIALS), (ORIGIN, b"*"), (CREDENTIALS, b"true")]
+
+
+@on_app("preflight-needs-credentials")
+async def preflight_401(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["method"] == "OPTIONS":
+        await JSONResponse({"detail": "no"}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_head("preflight-forbids-headers")
+def preflight_headers(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    if scope["method"] != "OPTIONS":
+        return status, headers
+    kept = without(headers, b"access-control-allow-headers")
+    return status, [*kept, (b"access-control-allow-headers", b"accept, x-unknown")]
+
+
+@on_app("wrong-credentials-accepted")
+async def any_token(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    given = header_of(scope["headers"], "authorization") or ""
+    if given.startswith("Bearer ") and len(given) > 10:
+        memory.setdefault("right", given)  # the first one that comes is the run's own
+        right = (b"authorization", memory["right"].encode())
+        scope = {**scope, "headers": [*without(list(scope["headers"]), b"authorization"), right]}
+    await app(scope, receive, send)
+
+
+@on_head("401-without-challenge")
+def no_challenge(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, without(headers, b"www-authenticate") if status == 401 else headers
+
+
+@on_app("event-before-the-refusal")
+async def event_401(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if asks_for_stream(scope) and header_of(scope["headers"], "authorization") is None:
+        headers = {"content-type": "text/event-stream", "www-authenticate": "Bearer"}
+        await Response(EVENT, 401, headers)(scope, receive, send)
+        return
+    await app(scope, receive, send)
+
+
+@on_answer("limit-is-a-500")
+def limit_500(scope: Scope, memory: Memory, status: int, body: bytes) -> tuple[int, bytes]:
+    return (500 if status == 429 else status), body
+
+
+@on_app("limit-never-lifted")
+async def never_lifted(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    async def out(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 429:
+            memory["closed"] = True
+        await send(message)
+
+    if memory.get("closed"):
+        answer = JSONResponse({"detail": "Too many requests"}, 429, {"Retry-After": "1"})
+        await answer(scope, receive, send)
+        return
+    await app(scope, receive, out)
+
+
+@on_head("limit-without-retry-after")
+def no_retry_after(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
+    return status, without(headers, b"retry-after")
+
+
+# ---------------------------------------------------------------- lives of clients
+
+
+@on_app("dead-after-abrupt-disconnects")
+async def dead_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if not asks_for_stream(scope):
+        await app(scope, receive, send)
+        return
+    if memory.get("gone", 0) > 25:
+        await JSONResponse({"detail": "no more workers"}, 500)(scope, receive, send)
+        return
+    ended: dict[str, Any] = {}
+
+    async def out(message: Message) -> None:
+        ended["last"] = message["type"] == "http.response.body" and not message.get("more_body")
+        await send(message)
+
+    try:
+        await app(scope, receive, out)
+    finally:
+        memory["at"], before = asyncio.get_running_loop().time(), memory.get("at", 0.0)
+        # many within a short time: what one client does when it reloads its page does not count
+        recent = memory["at"] - before < 0.5
+        memory["gone"] = memory.get("gone", 0) + 1 if recent and not ended.get("last") else 0
+
+
+@on_app("silent-after-abrupt-disconnects")
+async def silent_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    if not asks_for_stream(scope):
+        await app(scope, receive, send)
+        return
+    loop = asyncio.get_running_loop()
+    starts = [at for at in memory.get("starts", []) if at > loop.time() - 3.0]
+    memory["starts"] = [*starts, loop.time()]
+    memory["full"] = memory.get("full") or len(starts) > 40
+    if memory["full"]:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
+    await app(scope, receive, send)
+
+
