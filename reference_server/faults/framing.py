@@ -6,20 +6,20 @@ import json
 import re
 
 from reference_server.faults.hooks import (
-    Json,
+    Headers,
+    Memory,
     Stream,
     at_end,
     block,
     event_of,
     header_of,
     on_blocks,
-    on_events,
     on_head,
 )
-from reference_server.faults.hooks import Headers, Memory
 
 BOM = b"\xef\xbb\xbf"
 MIB = 1_048_576
+PING = b'{"type": "ping", "properties": {}}'
 
 
 def extra(stream: Stream, given: bytes, at: int, more: bytes) -> bytes:
@@ -129,38 +129,27 @@ def id_left(stream: Stream) -> bytes:
 
 @on_blocks("two-values-in-data")
 def two_values(stream: Stream, given: bytes) -> bytes:
-    event = event_of(given)
-    if stream.count != 2 or event is None:
-        return given
-    data = json.dumps(event).encode()
-    return given.replace(b"data: ", b"data: " + data + b" ", 1)
+    return extra(stream, given, 2, b"data: " + PING + b" " + PING + b"\n\n")
 
 
 @on_blocks("json-over-two-events")
 def over_two_events(stream: Stream, given: bytes) -> bytes:
-    if stream.count != 2 or b"data: " not in given:
-        return given
-    middle = given.rindex(b", ")
-    return given[:middle] + b"\n\ndata: " + given[middle:]
+    return extra(stream, given, 2, b"data: " + PING[:9] + b"\n\ndata: " + PING[9:] + b"\n\n")
 
 
-@on_events("nan")
-def nan(stream: Stream, event: Json) -> Json:
-    if stream.count == 2:
-        event["cost"] = float("nan")
-    return event
+@on_blocks("nan")
+def nan(stream: Stream, given: bytes) -> bytes:
+    return extra(stream, given, 2, b'data: {"type": "ping", "properties": {"cost": NaN}}\n\n')
 
 
-@on_events("infinity-in-a-long-stream")
-def infinity(stream: Stream, event: Json) -> Json:
-    if stream.count == 30:
-        event["cost"] = float("inf")
-    return event
+@on_blocks("infinity-in-a-long-stream")
+def infinity(stream: Stream, given: bytes) -> bytes:
+    return extra(stream, given, 30, b'data: {"type": "ping", "properties": {"cost": Infinity}}\n\n')
 
 
 @on_blocks("cut-json")
 def cut_json(stream: Stream, given: bytes) -> bytes:
-    return given.replace(b"}\n\n", b"\n\n") if stream.count == 2 else given
+    return extra(stream, given, 2, b"data: " + PING[:-1] + b"\n\n")
 
 
 @on_blocks("single-quotes")
@@ -176,7 +165,7 @@ def done_marker(stream: Stream, given: bytes) -> bytes:
 
 @on_blocks("one-newline-between-events")
 def one_newline(stream: Stream, given: bytes) -> bytes:
-    return given[:-1] if stream.count == 2 and b"data: " in given else given
+    return extra(stream, given, 2, b"data: " + PING + b"\ndata: " + PING + b"\n\n")
 
 
 @on_blocks("raw-newline-in-data")
