@@ -229,7 +229,7 @@ class Penguin:
         return self._encoder.frame({"type": kind, "properties": properties})
 
     def _replay(self, cursor: str, wanted: Filter) -> list[bytes]:
-        missed = current().missed(cursor, wanted, self._bus.missed(cursor, wanted))
+        missed = current().missed(cursor, wanted, self._bus.missed)
         if not isinstance(missed, Gap):
             return [event.frame for event in missed]
         gap = {

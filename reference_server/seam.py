@@ -7,7 +7,7 @@ for faults never has another deviation than `NONE`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     Acts = AsyncGenerator[AgentEvent, None]
     Missed = tuple[Published, ...] | Gap
+    Find = Callable[[str, Filter], Missed]
 
 
 class Deviation:
@@ -41,9 +42,9 @@ class Deviation:
         """What a subscriber of Penguin's events asked for."""
         return wanted
 
-    def missed(self, cursor: str, wanted: Filter, missed: Missed) -> Missed:
-        """What is replayed to a subscriber with a cursor."""
-        return missed
+    def missed(self, cursor: str, wanted: Filter, find: Find) -> Missed:
+        """What is replayed to a subscriber with a cursor; `find` looks it up."""
+        return find(cursor, wanted)
 
     def subscribed(self, subscriber: Subscriber) -> None:
         """A subscriber of Penguin's events has been registered."""

@@ -350,3 +350,25 @@ async def leaking_tools(memory: Memory, acts: Acts) -> Acts:
                 yield act
     finally:
         busy.remove(me)
+
+
+# What breaks a requirement of AgentSmithy in its words, breaks one of Penguin's in Penguin's.
+for _name, _change in (
+    ("said-lost", lost),
+    ("said-lost-in-second-turn", lost_second),
+    ("said-altered", altered),
+    ("said-trimmed", trimmed),
+    ("said-after-tools-lost", later_lost),
+    ("thought-lost", reasoning_lost),
+    ("thought-said", reasoning_as_text),
+    ("marker-in-text-swallowed", done_swallowed),
+    ("call-lost", tool_lost),
+    ("call-arguments-lost", arguments_lost),
+    ("call-arguments-altered", arguments_altered),
+    ("model-error-swallowed", refusal_swallowed),
+    ("model-failure-swallowed", failure_swallowed),
+    ("model-reset-swallowed", reset_swallowed),
+):
+    on_act(_name)(_change)
+on_acts("said-by-another-session")(leaking)
+on_acts("called-by-another-session")(leaking_tools)

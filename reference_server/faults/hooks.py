@@ -29,6 +29,7 @@ Json = dict[str, Any]
 Memory = dict[str, Any]
 Acts = AsyncGenerator[AgentEvent, None]
 Missed = tuple[Published, ...] | Gap
+Find = Callable[[str, Filter], Missed]
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -184,6 +185,11 @@ def on_missed(name: str) -> Callable[[MissedHook], MissedHook]:
     return _register("missed", name)
 
 
+def on_replayed(name: str) -> Callable[[WantedHook], WantedHook]:
+    """Change the filter of what a Penguin subscriber with a cursor is sent first."""
+    return _register("replayed", name)
+
+
 def on_subscribed(name: str) -> Callable[[SubscribedHook], SubscribedHook]:
     """Change a Penguin subscriber."""
     return _register("subscribed", name)
@@ -227,7 +233,10 @@ class _Hooked(Deviation):
         hook = self._hooks.get("wanted")
         return wanted if hook is None else hook(self._memory, wanted)
 
-    def missed(self, cursor: str, wanted: Filter, missed: Missed) -> Missed:
+    def missed(self, cursor: str, wanted: Filter, find: Find) -> Missed:
+        if (hook := self._hooks.get("replayed")) is not None:
+            wanted = hook(self._memory, wanted)
+        missed = find(cursor, wanted)
         hook = self._hooks.get("missed")
         return missed if hook is None else hook(self._memory, cursor, wanted, missed)
 
