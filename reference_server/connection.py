@@ -25,8 +25,8 @@ class ConnectionMiddleware:
 
 def transport_of(scope: Scope) -> asyncio.Transport | None:
     """The server's own transport, where it shows one: what is written to it goes around all framing."""
-    transport = scope.get(_KEY)
-    return transport if isinstance(transport, asyncio.Transport) else None
+    transport: asyncio.Transport | None = scope.get(_KEY)
+    return transport
 
 
 def abort(scope: Scope) -> None:
