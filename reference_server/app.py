@@ -32,10 +32,7 @@ class App:
         self.running = Running(settings, scenarios or Scenarios(shipped(), settings.default_script))
         # outside Starlette, which wraps `send` and hides the connection
         asgi: ASGIApp = _starlette(settings, self.running)
-        if settings.allow_faults:
-            asgi = Choosing(asgi, settings.fault)
-        else:
-            asgi = Refusing(asgi)
+        asgi = Choosing(asgi, settings.fault) if settings.allow_faults else Refusing(asgi)
         self._asgi = ConnectionMiddleware(asgi)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -59,9 +59,7 @@ def current() -> Deviation:
     return _current.get()
 
 
-async def serve_with(
-    deviation: Deviation, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def serve_with(deviation: Deviation, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve one request with a deviation."""
     token = _current.set(deviation)
     try:

@@ -145,7 +145,9 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
             print(f"{entry.kind:8} {entry.name:36} {entry.breaks or '-':12} {entry.summary}")
         raise SystemExit(0)
     if given.fault is not None and given.fault not in entries():
-        raise UsageError(f"argument --fault: no fault or variant is named {given.fault!r} (see --list-faults)")
+        raise UsageError(
+            f"argument --fault: no fault or variant is named {given.fault!r} (see --list-faults)"
+        )
     if not 0 <= given.port <= 65535:
         raise UsageError(f"argument --port: {given.port} is not a port")
     # a period of hours is as good as none; infinity breaks the clock

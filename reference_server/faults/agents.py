@@ -237,7 +237,7 @@ def late_tool(act: AgentEvent, run: Run) -> AgentEvent | list[AgentEvent] | None
     if isinstance(act, ToolBegan | ToolEnded) and run.number % 2 == 0:
         run.kept.append(act)
         return None
-    if isinstance(act, CallEnded) and not act.tools or isinstance(act, Failed):
+    if (isinstance(act, CallEnded) and not act.tools) or isinstance(act, Failed):
         return [*run.kept, act]
     return act
 

@@ -31,7 +31,7 @@ CONTENT_TYPE = b"content-type"
 
 async def body_of(receive: Receive) -> bytes:
     """A request's whole body."""
-    body = b""
+    body: bytes = b""
     while True:
         message = await receive()
         body += message.get("body", b"")
@@ -159,10 +159,15 @@ async def text_refusal(memory: Memory, app: ASGIApp, scope: Scope, receive: Rece
         if message["type"] == "http.response.start":
             refused = message["status"] in (400, 422)
             if refused:
-                headers = [pair for pair in message["headers"] if pair[0] not in (CONTENT_TYPE, b"content-length")]
-                message = message | {"headers": [*headers, (CONTENT_TYPE, b"text/plain"), (b"content-length", b"11")]}
+                headers = [
+                    pair for pair in message["headers"] if pair[0] not in (CONTENT_TYPE, b"content-length")
+                ]
+                message = {
+                    **message,
+                    "headers": [*headers, (CONTENT_TYPE, b"text/plain"), (b"content-length", b"11")],
+                }
         elif refused:
-            message = message | {"body": b"Bad Request"}
+            message = {**message, "body": b"Bad Request"}
         await send(message)
 
     await app(scope, receive, out)
@@ -345,5 +350,3 @@ def no_media(scope: Scope, memory: Memory, status: int, headers: Headers) -> tup
     if prompted(scope) and status in (400, 422):
         return status, [pair for pair in headers if pair[0] != CONTENT_TYPE]
     return status, headers
-
-

@@ -304,5 +304,3 @@ def wrong_counts(stream: Stream, event: Json) -> Json:
 def slow_hole(stream: Stream, given: bytes) -> bytes:
     """Once a stream is long, every 500th chunk is dropped."""
     return b"" if stream.count > 3_000 and stream.count % 500 == 0 else given
-
-

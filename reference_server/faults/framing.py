@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from reference_server.faults.hooks import (
@@ -255,7 +254,8 @@ def id_doubled(stream: Stream, given: bytes) -> bytes:
     if given.startswith(b"id: "):
         first, _, rest = given.partition(b"\n")
         if stream.count == 4:
-            return stream.own.get("id", first) + b"\n" + rest
+            before: bytes = stream.own.get("id", first)
+            return before + b"\n" + rest
         stream.own["id"] = first
         return given
     number = stream.count if stream.count != 4 else 3

@@ -237,8 +237,9 @@ class _Hooked(Deviation):
         if (hook := self._hooks.get("replayed")) is not None:
             wanted = hook(self._memory, wanted)
         missed = find(cursor, wanted)
-        hook = self._hooks.get("missed")
-        return missed if hook is None else hook(self._memory, cursor, wanted, missed)
+        if (change := self._hooks.get("missed")) is not None:
+            missed = change(self._memory, cursor, wanted, missed)
+        return missed
 
     def subscribed(self, subscriber: Subscriber) -> None:
         hook = self._hooks.get("subscribed")
@@ -264,7 +265,7 @@ class _Out:
         elif message["type"] != "http.response.body":
             await self._send(message)
         elif self._stream is not None:
-            await self._send(message | {"body": self._changed(self._stream, message)})
+            await self._send({**message, "body": self._changed(self._stream, message)})
         elif self._start is not None:
             self._body += message.get("body", b"")
             if not message.get("more_body"):
@@ -280,7 +281,7 @@ class _Out:
             self._stream = Stream(self._scope, self._memory, number)
         if (hook := self._hooks.get("head")) is not None:
             status, headers = hook(self._scope, self._memory, status, headers)
-        message = message | {"status": status, "headers": headers}
+        message = {**message, "status": status, "headers": headers}
         if not streaming and "answer" in self._hooks:
             self._start = message
             return
@@ -288,9 +289,7 @@ class _Out:
 
     async def _answer(self) -> None:
         assert self._start is not None
-        status, body = self._hooks["answer"](
-            self._scope, self._memory, self._start["status"], self._body
-        )
+        status, body = self._hooks["answer"](self._scope, self._memory, self._start["status"], self._body)
         headers = [pair for pair in self._start["headers"] if pair[0].lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
         await self._send(self._start | {"status": status, "headers": headers})

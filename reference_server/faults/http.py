@@ -33,9 +33,7 @@ def is_stream_path(scope: Scope) -> bool:
 
 def asks_for_stream(scope: Scope) -> bool:
     """Whether it is, with the method that it has."""
-    return is_stream_path(scope) and scope["method"] == (
-        "GET" if scope["path"].endswith("/sse") else "POST"
-    )
+    return is_stream_path(scope) and scope["method"] == ("GET" if scope["path"].endswith("/sse") else "POST")
 
 
 def without(headers: Headers, *names: bytes) -> Headers:
@@ -101,7 +99,9 @@ async def no_last_chunk(memory: Memory, app: ASGIApp, scope: Scope, receive: Rec
 
 
 @on_app("last-chunk-missing-once")
-async def no_last_chunk_once(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def no_last_chunk_once(
+    memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
     if not asks_for_stream(scope):
         await app(scope, receive, send)
         return
@@ -142,26 +142,34 @@ async def both(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, sen
 
 @on_app("length-too-large")
 async def long_length(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await _with_length(app, scope, receive, send, 7)
+    await _with_length(memory, app, scope, receive, send, 7)
 
 
 @on_app("length-too-small")
 async def short_length(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await _with_length(app, scope, receive, send, -7)
+    await _with_length(memory, app, scope, receive, send, -7)
 
 
-async def _with_length(app: ASGIApp, scope: Scope, receive: Receive, send: Send, more: int) -> None:
-    """Hold an answer that is a stream back, and send it with a length that is that much off."""
+async def _with_length(
+    memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send, more: int
+) -> None:
+    """Hold every tenth answer that is a stream back, and send it with a length that is that much off."""
+    if asks_for_stream(scope):
+        memory["asked"] = memory.get("asked", 0) + 1
+    if not asks_for_stream(scope) or memory["asked"] % 10 != 3:
+        await app(scope, receive, send)
+        return
     held = _Held(send)
     await app(scope, receive, held)
     if held.start is None:
         return
-    length = str(len(held.body) + more).encode()
+    body = held.body
+    length = str(len(body) + more).encode()
     out = RawStream(
         scope, send, head=lambda headers: [*headers, (b"content-length", length)], chunks=None, last=b""
     )
     await out(held.start)
-    await out({"type": "http.response.body", "body": held.body})
+    await out({"type": "http.response.body", "body": body})
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -172,7 +180,12 @@ class _Held:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.start: Message | None = None
-        self.body = b""
+        self._parts: list[bytes] = []
+
+    @property
+    def body(self) -> bytes:
+        """What was kept."""
+        return b"".join(self._parts)
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -183,12 +196,12 @@ class _Held:
         if self.start is None:
             await self._send(message)
         else:
-            self.body += message.get("body", b"")
+            self._parts.append(message.get("body", b""))
 
 
 @on_app("true-length")
 async def true_length(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    await _with_length(app, scope, receive, send, 0)
+    await _with_length(memory, app, scope, receive, send, 0)
 
 
 @on_head("length-of-a-gigabyte")
@@ -223,7 +236,9 @@ async def late_head(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
 
 
 @on_app("head-with-the-first-heartbeat")
-async def head_with_heartbeat(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+async def head_with_heartbeat(
+    memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
     began = asyncio.get_running_loop().time()
 
     async def out(message: Message) -> None:
@@ -231,8 +246,10 @@ async def head_with_heartbeat(memory: Memory, app: ASGIApp, scope: Scope, receiv
             await asyncio.sleep(max(0.0, began + 6.5 - asyncio.get_running_loop().time()))
         await send(message)
 
-    own = asks_for_stream(scope) and scope["query_string"] == b"" and not header_of(
-        scope["headers"], "last-event-id"
+    own = (
+        asks_for_stream(scope)
+        and scope["query_string"] == b""
+        and not header_of(scope["headers"], "last-event-id")
     )
     await app(scope, receive, out if own else send)
 
@@ -250,7 +267,7 @@ async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
         over = not message.get("more_body") or b'"idle"' in body or b"server.connected" in body
         over = over or b"session." in body
         if over:
-            await send(message | {"body": b"".join(held)})
+            await send({**message, "body": b"".join(held)})
             held.clear()
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
@@ -271,7 +288,7 @@ async def one_behind(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
             held.append(last)
         else:
             blocks.append(last)
-        await send(message | {"body": b"".join(blocks)})
+        await send({**message, "body": b"".join(blocks)})
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
@@ -289,7 +306,7 @@ async def by_4k(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, se
         settled = b"session." in body or b"server." in body
         if len(body) >= 4096 or settled or not message.get("more_body"):
             held.clear()
-            await send(message | {"body": body})
+            await send({**message, "body": body})
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
@@ -317,14 +334,14 @@ async def _zipped(
             if packing:
                 coding = (b"content-encoding", b"gzip")
                 headers = without(message["headers"], b"content-length")
-                message = message | {"headers": [*headers, coding, (b"vary", b"accept-encoding")]}
+                message = {**message, "headers": [*headers, coding, (b"vary", b"accept-encoding")]}
         elif packing:
             body = packer.compress(message.get("body", b""))
             if not message.get("more_body"):
                 body += packer.flush()
             elif flush:
                 body += packer.flush(zlib.Z_SYNC_FLUSH)
-            message = message | {"body": body}
+            message = {**message, "body": body}
         await send(message)
 
     await app(scope, receive, out)
@@ -403,7 +420,9 @@ async def head_body(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
     if scope["method"] != "HEAD" or transport is None:
         await app(scope, receive, send)
         return
-    transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + EVENT)
+    transport.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n" + EVENT
+    )
     transport.close()
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -415,7 +434,9 @@ async def head_hangs(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
     if scope["method"] != "HEAD" or transport is None:
         await app(scope, receive, send)
         return
-    transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+    transport.write(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
     gone = asyncio.ensure_future(receive())
     while not gone.done():
         transport.write(chunk(b": ping\n\n", 0))
@@ -581,5 +602,3 @@ async def silent_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Rece
             pass
         return
     await app(scope, receive, send)
-
-

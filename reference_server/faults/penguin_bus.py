@@ -235,7 +235,11 @@ async def makes_session(memory: Memory, app: ASGIApp, scope: Scope, receive: Rec
 
 @on_app("subscribing-renames-the-session")
 async def renames(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if subscribes(scope) and b"directory=" in scope["query_string"] and b"session_id=session_" in scope["query_string"]:
+    if (
+        subscribes(scope)
+        and b"directory=" in scope["query_string"]
+        and b"session_id=session_" in scope["query_string"]
+    ):
         name = scope["query_string"].decode().partition("session_id=")[2].partition("&")[0]
         if "unknown" not in name:
             await _post(app, scope, f"/session/{name}", b'{"title": "seen"}', "PATCH")
@@ -339,7 +343,10 @@ async def deaf_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
         nonlocal told, spoke
         body = message.get("body", b"")
         if deaf and told and message["type"] == "http.response.body":
-            message = message | {"body": b"".join(b + b"\n\n" for b in body.split(b"\n\n")[:-1] if b.startswith(b":"))}
+            message = {
+                **message,
+                "body": b"".join(b + b"\n\n" for b in body.split(b"\n\n")[:-1] if b.startswith(b":")),
+            }
         told = told or b"server.connected" in body
         spoke = spoke or b"message.part.updated" in body
         await send(message)
@@ -495,7 +502,7 @@ async def held_by_stalled(memory: Memory, acts: Acts) -> Acts:
         async for act in acts:
             boxes = memory.get("boxes", [])
             while any(box.queued > 2_000_000 and not box.ended for box in boxes):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # noqa: ASYNC110  (what is waited for has no event)
             yield act
 
 

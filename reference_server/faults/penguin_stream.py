@@ -30,7 +30,7 @@ def on_event(name: str) -> Callable[[Publish], Publish]:
         def changed(memory: Memory, session: Session, events: Iterable[Event]) -> Iterator[Event]:
             mine: Memory = memory.setdefault("sessions", {}).setdefault(session.id, {})
             for event in events:
-                if is_status(event, "busy") or is_user_begin(event) and "turn" not in mine:
+                if is_status(event, "busy") or (is_user_begin(event) and "turn" not in mine):
                     memory["turns"] = memory.get("turns", 0) + 1
                     mine.clear()
                     mine["turn"] = memory["turns"]
@@ -83,7 +83,7 @@ def assistant(event: Event) -> bool:
 def changed(event: Event, **members: Any) -> Event:
     """The event with other members in its part, or in its properties."""
     properties = copy.deepcopy(event.properties)
-    (properties["part"] if "part" in properties else properties).update(members)
+    properties.get("part", properties).update(members)
     return Event(event.type, properties)
 
 
@@ -119,7 +119,8 @@ def connected_late(stream: Stream, given: bytes) -> bytes:
     if stream.header("last-event-id") is not None and b"server.connected" in given:
         stream.own["hello"] = given
         return b""
-    return given + stream.own.pop("hello", b"")
+    hello: bytes = stream.own.pop("hello", b"")
+    return given + hello
 
 
 @on_blocks("status-before-connected")
@@ -414,17 +415,22 @@ def part_id(event: Event, memory: Memory) -> Event:
 # ---------------------------------------------------------------- errors and status
 
 
-@on_event("error-removed-from-message")
-def no_error(event: Event, memory: Memory) -> Event:
+def without_error(event: Event) -> Event:
+    """The event without its error."""
     if event.type == "message.updated" and "error" in event.properties:
         return Event(event.type, {k: v for k, v in event.properties.items() if k != "error"})
     return event
 
 
+@on_event("error-removed-from-message")
+def no_error(event: Event, memory: Memory) -> Event:
+    return without_error(event)
+
+
 @on_event("error-removed-after-words")
 def no_error_later(event: Event, memory: Memory) -> Event:
     memory["said"] = memory.get("said") or bool(delta_of(event))
-    return no_error(event, memory) if memory["said"] else event
+    return without_error(event) if memory["said"] else event
 
 
 @on_event("idle-missing-after-an-error")

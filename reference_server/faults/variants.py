@@ -159,9 +159,11 @@ async def _cut(app: ASGIApp, scope: Scope, receive: Receive, send: Send, size: i
         small = min(len(body), max(0, EARLY - sent))
         sent += len(body)
         for at in range(0, small, size):
-            await send({"type": "http.response.body", "body": body[at : min(at + size, small)], "more_body": True})
+            await send(
+                {"type": "http.response.body", "body": body[at : min(at + size, small)], "more_body": True}
+            )
             await asyncio.sleep(0)
-        await send(message | {"body": body[small:]} if message["type"] == "http.response.body" else message)
+        await send({**message, "body": body[small:]} if message["type"] == "http.response.body" else message)
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
@@ -192,7 +194,7 @@ async def many_events(memory: Memory, app: ASGIApp, scope: Scope, receive: Recei
                     await task
             body = b"".join(held)
             held.clear()
-            await send(message | {"body": body})
+            await send({**message, "body": body})
         elif not timer or timer[-1].done():
             timer[:] = [asyncio.create_task(later())]
 
@@ -247,7 +249,8 @@ async def slow(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, sen
 @on_head("media-type-in-capitals")
 def capitals(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
     return status, [
-        (n, b"Text/Event-Stream ; Charset=UTF-8" if v.startswith(b"text/event-stream") else v) for n, v in headers
+        (n, b"Text/Event-Stream ; Charset=UTF-8" if v.startswith(b"text/event-stream") else v)
+        for n, v in headers
     ]
 
 
@@ -256,7 +259,11 @@ def no_store(scope: Scope, memory: Memory, status: int, headers: Headers) -> tup
     if not (header_of(headers, "content-type") or "").startswith("text/event-stream"):
         return status, headers
     kept = [pair for pair in headers if pair[0] not in (b"content-type", b"cache-control")]
-    return status, [*kept, (b"content-type", b"text/event-stream"), (b"cache-control", b"no-store, no-transform")]
+    return status, [
+        *kept,
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"no-store, no-transform"),
+    ]
 
 
 @on_app("head-is-allowed")
@@ -436,13 +443,21 @@ def below(memory: Memory, session: Session, events: Iterable[Event]) -> Iterator
         number = memory["n"] = memory.get("n", 0) + 1
         child = f"{session.id}_sub{number}"
         times = {"created": session.created, "completed": session.created}
-        message = {"id": f"msg_{child}", "sessionID": child, "role": "assistant", "time": times, "agent": "sub"}
+        message: Json = {
+            "id": f"msg_{child}",
+            "sessionID": child,
+            "role": "assistant",
+            "time": times,
+            "agent": "sub",
+        }
         message |= {"parentID": "", "modelID": "m", "providerID": "p", "mode": "build", "cost": 0.0}
         message |= {"path": {"cwd": session.directory, "root": session.directory}}
         message |= {"tokens": {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}}}
         part = {"id": f"part_{child}", "messageID": message["id"], "sessionID": child, "type": "text"}
         yield Event("session.status", {"sessionID": child, "status": {"type": "busy"}})
         yield Event("message.updated", {**message, "time": {**times, "completed": None}})
-        yield Event("message.part.updated", {"part": {**part, "text": "sub"}, "delta": "sub", "sessionID": child})
+        yield Event(
+            "message.part.updated", {"part": {**part, "text": "sub"}, "delta": "sub", "sessionID": child}
+        )
         yield Event("message.updated", message)
         yield Event("session.status", {"sessionID": child, "status": {"type": "idle"}})

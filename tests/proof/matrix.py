@@ -6,8 +6,9 @@
 
 A fault is caught when the requirement that it names fails (level S: warns; level I: is noted with something
 that it does not say of the correct server) by its own judgement. A crash or a timeout of the suite is no catch.
-Writes `proof.json` and `proof.md`. Exit status 0 when every fault is caught, nothing unforeseen turned red and every variant
-stayed green, 1 otherwise.
+Writes `proof.json` and `proof.md`.
+Exit status 0 when every fault is caught, nothing unforeseen turned red
+and every variant stayed green, 1 otherwise.
 """
 
 from __future__ import annotations
@@ -222,15 +223,19 @@ class Plain:
 
 # Rows that are only noted, in some revision.
 NOTES = frozenset(
-    ("SSE-FMT-03", "SSE-EVT-01b", "SSE-HTTP-04a", "SSE-HTTP-04b", "SSE-HTTP-08b", "SSE-INT-01")
-    + ("AS-REQ-04", "AS-CONC-05", "PG-WIRE-01", "PG-FLT-06b", "PG-EVT-02", "PG-ERR-01")
+    {
+        *("SSE-FMT-03", "SSE-EVT-01b", "SSE-HTTP-04a", "SSE-HTTP-04b", "SSE-HTTP-08b", "SSE-INT-01"),
+        *("AS-REQ-04", "AS-CONC-05", "PG-WIRE-01", "PG-FLT-06b", "PG-EVT-02", "PG-ERR-01"),
+    }
 )
 
 
 def line(cell: Cell) -> str:
     """One line for the terminal."""
     state = "ok  " if cell.ok and not cell.unforeseen else "red " if cell.ok else "MISS"
-    text = f"{state} {cell.revision:13} {cell.name:40} {cell.breaks:12} {cell.verdict:14} {cell.seconds:5.1f} s"
+    text = (
+        f"{state} {cell.revision:13} {cell.name:40} {cell.breaks:12} {cell.verdict:14} {cell.seconds:5.1f} s"
+    )
     if cell.unforeseen:
         text += f"\n       unforeseen: {', '.join(cell.unforeseen)}"
     if cell.missing:
@@ -291,17 +296,25 @@ def merged(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the matrix, or a part of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="entries; quick unless --whole")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="entries; quick unless --whole"
+    )
     parser.add_argument("--area", action="append", default=[], help="entries of these files of the catalogue")
-    parser.add_argument("--breaks", action="append", default=[], metavar="ID", help="faults of these requirements")
+    parser.add_argument(
+        "--breaks", action="append", default=[], metavar="ID", help="faults of these requirements"
+    )
     parser.add_argument("--revision", action="append", default=[], metavar="P/R")
     parser.add_argument("--first", action="store_true", help="each entry in the first of its revisions alone")
     parser.add_argument("--quick", action="store_true", help="judge only the rows that an entry names")
     parser.add_argument("--whole", action="store_true", help="judge every row, also with --only")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--report", default="reports/published", help="where proof.json and proof.md go")
-    parser.add_argument("--merge", action="store_true", help="keep the other entries' cells of an earlier run")
+    parser.add_argument(
+        "--merge", action="store_true", help="keep the other entries' cells of an earlier run"
+    )
     parser.add_argument("--keep", metavar="DIR", help="keep the reports of the runs there")
     given = parser.parse_args(argv)
     unknown = set(given.only) - entries().keys()
