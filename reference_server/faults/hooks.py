@@ -222,8 +222,7 @@ class _Hooked(Deviation):
             await app(scope, receive, out)
 
     def acts(self, acts: Acts) -> Acts:
-        hook = self._hooks.get("acts")
-        return acts if hook is None else hook(self._memory, acts)
+        return self._hooks["acts"](self._memory, acts) if "acts" in self._hooks else acts
 
     def events(self, session: Session, events: Iterable[Event]) -> Iterable[Event]:
         hook = self._hooks.get("published")
@@ -292,21 +291,20 @@ class _Out:
         status, body = self._hooks["answer"](self._scope, self._memory, self._start["status"], self._body)
         headers = [pair for pair in self._start["headers"] if pair[0].lower() != b"content-length"]
         headers.append((b"content-length", str(len(body)).encode()))
-        await self._send(self._start | {"status": status, "headers": headers})
+        await self._send({**self._start, "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
     def _changed(self, stream: Stream, message: Message) -> bytes:
         # frames are whole blocks: a stream's writer never cuts one
         body = message.get("body", b"")
-        change = self._hooks.get("blocks")
-        out = []
-        for given in body.split(b"\n\n")[:-1] if change is not None else ():
-            given += b"\n\n"
-            out.append(change(stream, given))
-            stream.sent += len(out[-1])
-            stream.count += b"data: " in given
-        if change is None:
+        out: list[bytes] = []
+        if (change := self._hooks.get("blocks")) is None:
             out.append(body)
+        else:
+            for text in body.split(b"\n\n")[:-1]:
+                out.append(change(stream, text + b"\n\n"))
+                stream.sent += len(out[-1])
+                stream.count += b"data: " in text
         if not message.get("more_body") and (end := self._hooks.get("end")) is not None:
             out.append(end(stream))
         return b"".join(out)

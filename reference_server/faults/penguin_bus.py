@@ -501,8 +501,8 @@ async def held_by_stalled(memory: Memory, acts: Acts) -> Acts:
     async with aclosing(acts):
         async for act in acts:
             boxes = memory.get("boxes", [])
-            while any(box.queued > 2_000_000 and not box.ended for box in boxes):
-                await asyncio.sleep(0.02)  # noqa: ASYNC110  (what is waited for has no event)
+            while any(box.queued > 2_000_000 and not box.ended for box in boxes):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # a mailbox tells nobody when it is read
             yield act
 
 
