@@ -76,6 +76,11 @@ def bom_before_data(stream: Stream, given: bytes) -> bytes:
     return extra(stream, given, 1, BOM + more)
 
 
+@on_blocks("line-ends-that-simple-clients-miss")
+def crlf_always(stream: Stream, given: bytes) -> bytes:
+    return given.replace(b"\n", b"\r\n")
+
+
 @on_blocks("crlf-now-and-then")
 def mixed_endings(stream: Stream, given: bytes) -> bytes:
     return given.replace(b"\n", b"\r\n") if stream.count == 1 else given

@@ -180,7 +180,7 @@ def state_text(event: Event, memory: Memory) -> Event | list[Event]:
 @on_event("unknown-event-type")
 def unknown_event(event: Event, memory: Memory) -> Event | list[Event]:
     if tool_of(event) is not None:
-        return [event, Event("message.removed", {"sessionID": event.properties["sessionID"], "x": 1})]
+        return [event, Event("tool.progress", {"sessionID": event.properties["sessionID"]})]
     return event
 
 
