@@ -214,21 +214,18 @@ def huge_length(scope: Scope, memory: Memory, status: int, headers: Headers) -> 
 @on_app("head-with-the-first-words")
 async def late_head(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     held: list[Message] = []
+    spoken = False
 
     async def out(message: Message) -> None:
-        held.append(message)
+        nonlocal spoken
         body = message.get("body", b"")
-        silent = b'"chat"' not in body and b'"message.' not in body and b'"error"' not in body
-        if message["type"] == "http.response.body" and (
-            not silent or not message.get("more_body") or (not _greets(body) and body.startswith(b":"))
-        ):
-            memory["n"] = 0
+        words = b'"chat"' in body or b'"error"' in body
+        spoken = spoken or words or (message["type"] == "http.response.body" and not message.get("more_body"))
+        held.append(message)
+        if spoken:
             for each in held:
                 await send(each)
             held.clear()
-
-    def _greets(body: bytes) -> bool:
-        return b"server.connected" in body
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
@@ -278,6 +275,9 @@ async def one_behind(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
     async def out(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
+            return
+        if message.get("body", b"").startswith(b":"):
+            await send(message)  # a heartbeat pushes nothing
             return
         body = b"".join(held) + message.get("body", b"")
         held.clear()

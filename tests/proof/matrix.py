@@ -286,7 +286,7 @@ def merged(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
     path, known = folder / "proof.json", {}
     if path.is_file():
         for data in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            lists = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+            lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
             known[data["name"], data["revision"]] = Cell(**lists)
     for new in cells:
         known[new.name, new.revision] = new
