@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -281,17 +282,24 @@ def write(folder: Path, cells: Sequence[Cell]) -> None:
     (folder / "proof.md").write_text(markdown(cells), encoding="utf-8")
 
 
-def merged(folder: Path, cells: Sequence[Cell]) -> list[Cell]:
-    """These cells, and those of earlier runs of entries that are still in the catalogue; whole runs win."""
-    path, known = folder / "proof.json", {}
-    if path.is_file():
-        for data in json.loads(path.read_text(encoding="utf-8"))["cells"]:
-            lists: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-            known[data["name"], data["revision"]] = Cell(**lists)
-    for new in cells:
-        known[new.name, new.revision] = new
-    names = entries()
-    return [c for (name, rev), c in sorted(known.items()) if name in names and rev in names[name].revisions]
+def earlier_cells(folder: Path) -> list[Cell]:
+    """The cells of an earlier run, of entries that are still in the catalogue."""
+    path, names = folder / "proof.json", entries()
+    if not path.is_file():
+        return []
+    found = []
+    for data in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        members: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        made = Cell(**members)
+        if made.name in names and made.revision in names[made.name].revisions:
+            found.append(made)
+    return found
+
+
+def together(*runs: Sequence[Cell]) -> list[Cell]:
+    """The cells of several runs; of the same entry and revision the last one counts."""
+    known = {(cell.name, cell.revision): cell for cells in runs for cell in cells}
+    return [known[key] for key in sorted(known)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -331,12 +339,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not given.revision or revision in given.revision
     ]
     plain = Plain()
+    folder = Path(given.report)
+    saved = not given.only or given.merge
+    earlier = earlier_cells(folder) if given.merge else []
+    done: list[Cell] = []
+    lock = threading.Lock()
 
     def one(work: tuple[Entry, str]) -> Cell:
         entry, revision = work
         keep = Path(given.keep) / f"{entry.name}-{revision.replace('/', '-')}" if given.keep else None
         made = run(entry, revision, quick=quick, plain=plain.rows(entry, revision), keep=keep)
         print(line(made), flush=True)
+        with lock:
+            done.append(made)
+            if saved:
+                write(folder, together(earlier, done))
         return made
 
     began = time.monotonic()
@@ -348,9 +365,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{len(cells)} pairs · {len(cells) - missed} as the catalogue says · {missed} not · "
         f"{len(bad) - missed} with more red than it says · {time.monotonic() - began:.0f} s"
     )
-    if not given.only or given.merge:
-        folder = Path(given.report)
-        write(folder, merged(folder, cells) if given.merge else cells)
     return 1 if bad or not cells else 0
 
 
