@@ -292,7 +292,7 @@ def swapped_ids(stream: Stream, event: Json) -> Json:
     if event["type"] == "done":
         del live[stream.number]
     elif others and event["type"] == "tool_call":
-        event["dialog_id"] = others[0]
+        event["dialog_id"] = others[-1]
     return event
 
 

@@ -61,19 +61,20 @@ def leaks(memory: Memory, wanted: Filter) -> Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Second(Filter):
-    """Lets everything through once some time has passed."""
+class _Worn(Filter):
+    """Lets everything through once it has let many events through."""
 
-    since: float = 0.0
+    seen: Any = None
 
     def passes(self, labels: Labels) -> bool:
-        late = self.session is not None and time.monotonic() - self.since > 0.5
-        return late or Filter.passes(self, labels)
+        passes = Filter.passes(self, labels)
+        self.seen["n"] = self.seen.get("n", 0) + passes
+        return passes or (self.session is not None and self.seen["n"] > 20)
 
 
 @on_wanted("session-filter-wears-off")
 def wears_off(memory: Memory, wanted: Filter) -> Filter:
-    return _Second(wanted.session, wanted.agent, wanted.directory, time.monotonic())
+    return _Worn(wanted.session, wanted.agent, wanted.directory, {})
 
 
 @on_events("session-filter-drops-tools")
