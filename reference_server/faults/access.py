@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -215,40 +214,29 @@ def no_retry_after(scope: Scope, memory: Memory, status: int, headers: Headers) 
 # ---------------------------------------------------------------- lives of clients
 
 
+def _exhausted(memory: Memory, scope: Scope) -> bool:
+    """Whether many clients came within seconds, as those do that vanish at once; then it stays so."""
+    if not asks_for_stream(scope) or scope["query_string"] or header_of(scope["headers"], "last-event-id"):
+        return False
+    now = asyncio.get_running_loop().time()
+    recent = [at for at in memory.get("starts", []) if at > now - 6.0]
+    memory["starts"] = [*recent, now]
+    memory["exhausted"] = memory.get("exhausted") or len(recent) > 40
+    return bool(memory["exhausted"])
+
+
 @on_app("dead-after-abrupt-disconnects")
 async def dead_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if not asks_for_stream(scope):
-        await app(scope, receive, send)
-        return
-    if memory.get("gone", 0) > 25:
+    if _exhausted(memory, scope):
         await JSONResponse({"detail": "no more workers"}, 500)(scope, receive, send)
         return
-    ended: dict[str, Any] = {}
-
-    async def out(message: Message) -> None:
-        ended["last"] = message["type"] == "http.response.body" and not message.get("more_body")
-        await send(message)
-
-    try:
-        await app(scope, receive, out)
-    finally:
-        memory["at"], before = asyncio.get_running_loop().time(), memory.get("at", 0.0)
-        # many within a short time: what one client does when it reloads its page does not count
-        recent = memory["at"] - before < 0.5
-        memory["gone"] = memory.get("gone", 0) + 1 if recent and not ended.get("last") else 0
+    await app(scope, receive, send)
 
 
 @on_app("silent-after-abrupt-disconnects")
 async def silent_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if not asks_for_stream(scope):
+    if not _exhausted(memory, scope):
         await app(scope, receive, send)
         return
-    loop = asyncio.get_running_loop()
-    starts = [at for at in memory.get("starts", []) if at > loop.time() - 3.0]
-    memory["starts"] = [*starts, loop.time()]
-    memory["full"] = memory.get("full") or len(starts) > 40
-    if memory["full"]:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        return
-    await app(scope, receive, send)
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -350,11 +350,6 @@ async def unasked_gzip(memory: Memory, app: ASGIApp, scope: Scope, receive: Rece
     await _zipped(app, scope, receive, send, flush=True, always=True)
 
 
-@on_head("coding-named-but-not-used")
-def named_coding(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
-    return status, [*headers, (b"content-encoding", b"br")] if status >= 400 else headers
-
-
 # ---------------------------------------------------------------- headers
 
 

@@ -109,7 +109,7 @@ def unknown_session(memory: Memory, wanted: Filter) -> Filter:
 
 @on_wanted("unknown-agent-gets-all")
 def unknown_agent(memory: Memory, wanted: Filter) -> Filter:
-    unknown = wanted.agent is not None and "unknown" in wanted.agent
+    unknown = wanted.agent is not None and "nobody" in wanted.agent
     return replace(wanted, agent=None) if unknown else wanted
 
 
@@ -153,13 +153,10 @@ def relabel(stream: Stream, event: Json) -> Json:
     return event
 
 
-@on_events("labels-of-the-query-on-all")
-def all_labels(stream: Stream, event: Json) -> Json:
-    """Events of a directory's subscriber name the first session that it saw."""
-    if not stream.query.get("directory") or session_of(event) is None:
-        return event
-    first = stream.own.setdefault("first", session_of(event))
-    event["properties"]["sessionID"] = first
+@on_events("agent-written-in-capitals")
+def capitals(stream: Stream, event: Json) -> Json:
+    if stream.query.get("agent_id") and "agent" in event["properties"]:
+        event["properties"]["agent"] = event["properties"]["agent"].upper()
     return event
 
 
