@@ -125,10 +125,10 @@ def replay_first(memory: Memory, cursor: str, wanted: Filter, missed: Missed) ->
     return missed if isinstance(missed, Gap) else missed[1:]
 
 
-@on_missed("replay-loses-the-last-every-tenth-time")
+@on_missed("replay-loses-one-every-tenth-time")
 def replay_tenth(memory: Memory, cursor: str, wanted: Filter, missed: Missed) -> Missed:
     number = _resumes(memory)
-    return missed if isinstance(missed, Gap) or number % 10 else missed[:-1]
+    return missed if isinstance(missed, Gap) or number % 10 else missed[1:]
 
 
 @on_missed("replay-repeats-the-cursor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from reference_server.faults.hooks import (
     Json,
     Memory,
     Stream,
+    on_answer,
     on_app,
     on_events,
     on_wanted,
@@ -215,9 +217,18 @@ async def unknown_parameter(memory: Memory, app: ASGIApp, scope: Scope, receive:
 
 @on_app("subscribing-makes-a-session")
 async def makes_session(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if subscribes(scope) and b"unknown" in scope["query_string"]:
-        await _post(app, scope, "/session", b'{"title": "made by subscribing"}')
+    query = scope["query_string"].decode("latin-1")
+    if subscribes(scope) and "unknown" in query:
+        memory["made"] = query.partition("session_id=")[2].partition("&")[0]
     await app(scope, receive, send)
+
+
+@on_answer("subscribing-makes-a-session")
+def shows_session(scope: Scope, memory: Memory, status: int, body: bytes) -> tuple[int, bytes]:
+    listed = scope["method"] == "GET" and scope["path"].endswith("/session")
+    if not listed or "made" not in memory or status != 200:
+        return status, body
+    return status, json.dumps([*json.loads(body), {"id": memory["made"], "title": ""}]).encode()
 
 
 @on_app("subscribing-renames-the-session")
