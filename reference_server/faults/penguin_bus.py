@@ -226,6 +226,16 @@ def connected_id(stream: Stream, given: bytes) -> bytes:
     return b"id: hello-%d\n" % stream.number + given if b"server.connected" in given else given
 
 
+@on_missed("connected-has-an-id")
+def hello_cursor(memory: Memory, cursor: str, wanted: Filter, missed: Missed) -> Missed:
+    return () if cursor.startswith("hello-") else missed
+
+
+@on_missed("gap-has-an-unknown-id")
+def gap_cursor(memory: Memory, cursor: str, wanted: Filter, missed: Missed) -> Missed:
+    return () if cursor == "gap-1" else missed
+
+
 @on_blocks("gap-has-an-unknown-id")
 def gap_with_id(stream: Stream, given: bytes) -> bytes:
     return b"id: gap-1\n" + given if b"server.replay_gap" in given else given

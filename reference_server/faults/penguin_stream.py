@@ -30,7 +30,7 @@ def on_event(name: str) -> Callable[[Publish], Publish]:
         def changed(memory: Memory, session: Session, events: Iterable[Event]) -> Iterator[Event]:
             mine: Memory = memory.setdefault("sessions", {}).setdefault(session.id, {})
             for event in events:
-                if is_status(event, "busy") or (is_user_begin(event) and "turn" not in mine):
+                if is_user_begin(event):
                     memory["turns"] = memory.get("turns", 0) + 1
                     mine.clear()
                     mine["turn"] = memory["turns"]
