@@ -26,7 +26,7 @@ _spec.loader.exec_module(matrix)
 # Subtle ones, from every area, in the revision that is said; each is judged by the rows that it names.
 SAMPLE = (
     ("405-without-allow", "agentsmithy/1"),
-    ("gzip-never-flushed", "agentsmithy/2"),
+    ("surrogate-breaks-the-stream", "agentsmithy/2"),
     ("reset-taken-for-the-end", "agentsmithy/2"),
     ("words-leak-between-agents", "agentsmithy/1"),
     ("any-origin-with-cookies", "penguin/1"),
