@@ -250,14 +250,15 @@ def markdown(cells: Sequence[Cell]) -> str:
     """The matrix for readers."""
     faults = [cell for cell in cells if cell.kind == "fault"]
     variants = [cell for cell in cells if cell.kind == "variant"]
-    caught_, clean = sum(c.ok for c in faults), sum(c.ok and not c.unforeseen for c in faults)
-    whole = sum(c.whole for c in cells)
+    whole = [c for c in faults if c.whole]
+    clean = sum(c.ok and not c.unforeseen for c in whole)
     out = ["# Kill matrix", ""]
     out += [
-        f"{len({c.name for c in faults})} faults in {len(faults)} pairs of fault and revision: {caught_} caught, "
-        f"{clean} of them with nothing else red than what the catalogue says follows. "
-        f"{len({c.name for c in variants})} variants in {len(variants)} pairs: {sum(c.ok for c in variants)} green. "
-        f"{whole} of {len(cells)} pairs were judged by the whole suite, the others by the rows that the entry names.",
+        f"{len({c.name for c in faults})} faults in {len(faults)} pairs of fault and revision: "
+        f"{sum(c.ok for c in faults)} caught. {len(whole)} of these pairs were judged by the whole suite, {clean} of "
+        "them with nothing else red than what the catalogue says follows; the others by the rows that the entry names. "
+        f"{len({c.name for c in variants})} variants in {len(variants)} pairs, each judged whole: "
+        f"{sum(c.ok for c in variants)} green.",
         "",
     ]
     for title, chosen in (("Faults", faults), ("Variants", variants)):
