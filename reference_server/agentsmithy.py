@@ -19,6 +19,7 @@ from reference_server.mailbox import Mailbox
 from reference_server.requests import member, read_object
 from reference_server.running import Running
 from reference_server.script import Script
+from reference_server.seam import current
 from reference_server.shape_agentsmithy import Event, Shape
 from reference_server.stream import Beat, stream
 from reference_server.workspace import Workspace
@@ -99,7 +100,7 @@ class AgentSmithy:
             try:
                 for event in shape.begin(prompt):
                     await sink.put(event)
-                async with aclosing(play(script, self._workspace)) as acts:
+                async with aclosing(current().acts(play(script, self._workspace))) as acts:
                     async for act in acts:
                         for event in shape.show(act):
                             whole = False

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reference_server.agentsmithy import AgentSmithy
 from reference_server.connection import ConnectionMiddleware
+from reference_server.faults.choosing import Choosing, Refusing
 from reference_server.guards import guards
 from reference_server.penguin import Penguin
 from reference_server.running import Running
@@ -30,7 +31,9 @@ class App:
     def __init__(self, settings: Settings, scenarios: Scenarios | None = None) -> None:
         self.running = Running(settings, scenarios or Scenarios(shipped(), settings.default_script))
         # outside Starlette, which wraps `send` and hides the connection
-        self._asgi = ConnectionMiddleware(_starlette(settings, self.running))
+        asgi: ASGIApp = _starlette(settings, self.running)
+        asgi = Choosing(asgi, settings.fault) if settings.allow_faults else Refusing(asgi)
+        self._asgi = ConnectionMiddleware(asgi)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _KEY = "reference_server.transport"
@@ -19,6 +21,12 @@ class ConnectionMiddleware:
             # uvicorn's `send` is a method of its request cycle, which has the transport
             scope[_KEY] = getattr(getattr(send, "__self__", None), "transport", None)
         await self.app(scope, receive, send)
+
+
+def transport_of(scope: Scope) -> asyncio.Transport | None:
+    """The server's own transport, where it shows one: what is written to it goes around all framing."""
+    transport: asyncio.Transport | None = scope.get(_KEY)
+    return transport
 
 
 def abort(scope: Scope) -> None:

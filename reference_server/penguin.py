@@ -21,6 +21,7 @@ from reference_server.frames import Encoder
 from reference_server.requests import member, read_object
 from reference_server.running import Running
 from reference_server.script import Script
+from reference_server.seam import current
 from reference_server.shape_penguin import Event, Json, Session, Turn, now
 from reference_server.stream import Beat, stream
 from reference_server.workspace import Workspace
@@ -68,9 +69,12 @@ class Penguin:
         if self.revision >= 2:
             session = session or query.get("conversation_id") or None
         agent, directory = query.get("agent_id") or None, query.get("directory") or None
-        wanted = Filter(session, agent, None if directory is None else posixpath.normpath(directory))
+        wanted = current().wanted(
+            Filter(session, agent, None if directory is None else posixpath.normpath(directory))
+        )
         # From here on nothing is missed: there is no await between the listener, the replay and the greeting.
         subscriber = self._bus.subscribe(wanted)
+        current().subscribed(subscriber)
         echo = {"sessionID": session, "agentID": agent, "directory": directory}
         first = [self._synthetic("server.connected", echo)]
         if self.revision >= 2 and (
@@ -166,7 +170,7 @@ class Penguin:
             labels = Labels(live.session.id, agent, live.session.directory)
             try:
                 self._publish_all(live, turn.begin(), labels)
-                async with aclosing(play(script, self._workspace)) as acts:
+                async with aclosing(current().acts(play(script, self._workspace))) as acts:
                     async for act in acts:
                         self._publish_all(live, turn.show(act), labels)
                         await self._bus.relax()
@@ -208,7 +212,7 @@ class Penguin:
         self._publish_all(live, [Event(kind, properties)], Labels(session.id, None, session.directory))
 
     def _publish_all(self, live: _Live, events: Iterable[Event], labels: Labels) -> None:
-        for event in events:
+        for event in current().events(live.session, events):
             if self.revision >= 2:
                 live.order += 1
                 live.newest = max(now(), live.newest)
@@ -225,7 +229,7 @@ class Penguin:
         return self._encoder.frame({"type": kind, "properties": properties})
 
     def _replay(self, cursor: str, wanted: Filter) -> list[bytes]:
-        missed = self._bus.missed(cursor, wanted)
+        missed = current().missed(cursor, wanted, self._bus.missed)
         if not isinstance(missed, Gap):
             return [event.frame for event in missed]
         gap = {

@@ -20,6 +20,7 @@ from typing import NoReturn
 import uvicorn
 
 from reference_server.app import App
+from reference_server.faults.catalogue import entries
 from reference_server.scenarios import ScenarioError, Scenarios, load, shipped
 from reference_server.settings import Auth, RateLimit, Settings
 
@@ -128,6 +129,10 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
         help="events that a cursor can reach back (%(default)s)")  # fmt: skip
     add("--queue", type=int, default=default.queue_events, metavar="EVENTS",
         help="events kept for a subscriber that does not read (%(default)s)")  # fmt: skip
+    add("--allow-faults", action="store_true",
+        help="let requests choose a fault or variant by the header X-Reference-Fault")  # fmt: skip
+    add("--fault", metavar="NAME", help="be wrong (or odd) in this way on every request; implies leave")
+    add("--list-faults", action="store_true", help="print the faults and variants and exit")
     add("--log-level", choices=LEVELS, default=default.log_level, help="(%(default)s)")
     given = parser.parse_args(argv)
     named = shipped()
@@ -135,6 +140,14 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
         for scenario in named.values():
             print(f"{scenario.name:20} {scenario.summary}")
         raise SystemExit(0)
+    if given.list_faults:
+        for entry in entries().values():
+            print(f"{entry.kind:8} {entry.name:36} {entry.breaks or '-':12} {entry.summary}")
+        raise SystemExit(0)
+    if given.fault is not None and given.fault not in entries():
+        raise UsageError(
+            f"argument --fault: no fault or variant is named {given.fault!r} (see --list-faults)"
+        )
     if not 0 <= given.port <= 65535:
         raise UsageError(f"argument --port: {given.port} is not a port")
     # a period of hours is as good as none; infinity breaks the clock
@@ -158,6 +171,8 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
         replay_events=given.replay_buffer,
         queue_events=given.queue,
         log_level=given.log_level,
+        allow_faults=given.allow_faults or given.fault is not None,
+        fault=given.fault,
     )
     if given.scenario is not None:
         settings = replace(settings, default_script=load(given.scenario, named).script)

@@ -53,3 +53,5 @@ class Settings:
     stall_timeout: float = 30.0
     default_script: Script = PLAIN  # what the agent does on a prompt without a directive
     log_level: str = "warning"
+    allow_faults: bool = False  # whether requests may choose a fault or variant
+    fault: str | None = None  # the fault or variant of every request

@@ -6,8 +6,11 @@ from conformance import agentsmithy, penguin
 from conformance.findings import Finding
 from conformance.rules.stream import Stream
 
-# Every scripted turn, and what each family plays beside. Floods are left out: they cut and are cut.
-EVERYWHERE: tuple[str, ...] = tuple(dict.fromkeys((*agentsmithy.STREAM_PROBES, *penguin.ALL_STREAMS)))
+# Every scripted turn, what each family plays beside, and the silent stream: nothing else shows heartbeats.
+# Floods are left out: they cut and are cut.
+EVERYWHERE: tuple[str, ...] = tuple(
+    dict.fromkeys((*agentsmithy.STREAM_PROBES, *penguin.ALL_STREAMS, "silence"))
+)
 
 # Findings of one kind that are shown per stream; the rest is counted.
 SHOWN = 10

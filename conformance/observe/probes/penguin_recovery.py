@@ -164,9 +164,11 @@ async def _chain(penguins: PenguinDriver, recording: Recording, session: str, ke
         more = await settled(recording, stream, min(2, len(kept) - 1 - kept.index(cursor)))
         newest = cursors(stream)
         await stream.close(reset=link % 2 == 1)
-        if not more or not newest or newest[-1] not in kept[:-1]:
+        # The replay may come in one piece: what was taken are two events of it, whatever else had arrived.
+        taken = newest[:2]
+        if not more or not taken or taken[-1] not in kept[:-1]:
             return
-        cursor = newest[-1]
+        cursor = taken[-1]
 
 
 @probe(RESUME_LIVE, families=FAMILIES, effect=Effect.PROMPT, prompts=1, unless=no_resume)
@@ -177,7 +179,7 @@ async def resume_live(driver: Driver, recording: Recording) -> None:
     recording.fact("session", session)
     full = await penguins.subscribe(recording, FULL, session=session)
     stream = await penguins.subscribe(recording, "cut-0", session=session)
-    script = say(*(f"live{n} " for n in range(4 * CUTS)), pace_ms=15)
+    script = say(*(f"live{n} " for n in range(6 * CUTS)), pace_ms=15)
     sent = penguins.prompt(recording, session, scripted(profile, script), stream=full, role=FULL)
     cursor = ""
     for cut in range(1, CUTS + 1):
@@ -187,6 +189,7 @@ async def resume_live(driver: Driver, recording: Recording) -> None:
         # Every other time the server does not know yet that the old connection is gone.
         if cut % 2 == 0:
             await stream.close(reset=True)
+            await _goes_on(recording, full, sent)
         cursor = newest[-1] or cursor
         if not cursor:
             raise Unavailable("the stream's events have no cursor")
@@ -196,6 +199,15 @@ async def resume_live(driver: Driver, recording: Recording) -> None:
         await old.close()
     await penguins.ended(recording, sent)
     await penguins.fence(recording, session, full, *([] if stream.ended else [stream]))
+
+
+async def _goes_on(recording: Recording, full: LiveStream, sent: Sent) -> None:
+    """Wait until two more events have come, so that a client that is away misses some."""
+    due = len(cursors(full)) + 2
+    await full.wait(
+        lambda live: len(cursors(live)) >= due or sent.answer.done(),
+        recording.seconds(recording.profile.limits.settle),
+    )
 
 
 @probe(GAPS, families=FAMILIES, effect=Effect.PROMPT, prompts=1, unless=no_resume)

@@ -1,0 +1,163 @@
+"""The catalogue of faults and variants: well formed, refused without leave, and a sample of the kill matrix."""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from conformance.catalogue import catalogue, protocols
+from reference_server.faults.catalogue import Entry, UnknownFaultError, entries
+from reference_server.faults.hooks import build, implemented
+
+_spec = importlib.util.spec_from_file_location("proof_matrix", Path(__file__).with_name("matrix.py"))
+assert _spec is not None
+assert _spec.loader is not None
+matrix = importlib.util.module_from_spec(_spec)
+sys.modules["proof_matrix"] = matrix
+_spec.loader.exec_module(matrix)
+
+# Subtle ones, from every area, in the revision that is said; each is judged by the rows that it names.
+SAMPLE = (
+    ("405-without-allow", "agentsmithy/1"),
+    ("surrogate-breaks-the-stream", "agentsmithy/2"),
+    ("reset-taken-for-the-end", "agentsmithy/2"),
+    ("words-leak-between-agents", "agentsmithy/1"),
+    ("any-origin-with-cookies", "penguin/1"),
+    ("conversation-id-ignored", "penguin/2"),
+    ("bad-arguments-completed", "penguin/2"),
+    ("gap-not-told-for-own-kind", "penguin/2"),
+)
+# Variants are judged by rows on which they could be blamed.
+GREEN = (
+    ("crlf", "agentsmithy/1", ("SSE-FMT-08", "AS-ERR-01a")),
+    ("one-byte-per-chunk", "penguin/2", ("PG-REC-03", "PG-FLT-08")),
+    ("close-delimited", "agentsmithy/2", ("SSE-HTTP-06", "AS-REQ-02a")),
+    ("session-below-a-session", "penguin/2", ("PG-CONC-01", "PG-TOOL-02c")),
+)
+
+
+def test_at_least_a_hundred_and_ten_faults_and_twenty_five_variants() -> None:
+    kinds = [entry.kind for entry in entries().values()]
+    assert kinds.count("fault") >= 110
+    assert kinds.count("variant") >= 25
+
+
+def test_every_entry_is_implemented_and_everything_implemented_is_an_entry() -> None:
+    assert implemented() == entries().keys()
+
+
+@pytest.mark.parametrize("revision", protocols())
+def test_every_requirement_that_is_named_exists_in_each_revision_that_is_named(revision: str) -> None:
+    known = {row.id for row in catalogue(revision).requirements if not row.excluded}
+    unknown = [
+        f"{entry.name}: {name}"
+        for entry in entries().values()
+        if revision in entry.revisions
+        for name in (entry.breaks, *matrix.applies(entry.follows + entry.warns, revision), *entry.judge)
+        if name and name not in known
+    ]
+    assert unknown == []
+
+
+# No fault of the reference server can show these: why.
+UNPROVED = {
+    ("penguin/1", "SSE-FMT-05"): "no stream of that server ends by its own choice",
+    ("penguin/2", "SSE-FMT-05"): "no stream of that server ends by its own choice",
+    ("penguin/1", "PG-EVT-03"): "revision 1 has no ids",
+    **{
+        ("penguin/1", f"PG-REC-{row}"): "revision 1 promises no cursors"
+        for row in ("02", "03", "03b", "04", "05a")
+    },
+    ("penguin/2", "PG-REC-06"): "for servers that do not resume; this revision does",
+    ("agentsmithy/1", "AS-CONC-05"): "the reference server plays itself and calls no model",
+    ("agentsmithy/2", "AS-CONC-05"): "the reference server plays itself and calls no model",
+}
+
+
+@pytest.mark.parametrize("revision", protocols())
+def test_every_requirement_has_a_fault(revision: str) -> None:
+    broken = {entry.breaks for entry in entries().values() if revision in entry.revisions}
+    declared = {row.id for row in catalogue(revision).requirements if not row.excluded}
+    excused = {name for at, name in UNPROVED if at == revision}
+    assert sorted(declared - broken - excused) == []
+    assert sorted(excused & broken) == []
+
+
+def test_an_unknown_name_is_said() -> None:
+    with pytest.raises(UnknownFaultError, match="no fault or variant is named 'nonsense'"):
+        build("nonsense")
+
+
+def test_a_deviation_has_a_memory_of_its_own() -> None:
+    first, second = build("delta-lost"), build("delta-lost")
+    assert first is not second
+
+
+@pytest.fixture
+def plain_server() -> Iterator[str]:
+    with matrix.server((), "/workspace") as url:
+        yield url
+
+
+def _status(url: str, path: str, fault: str) -> tuple[int, bytes]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=10)
+    try:
+        headers = {"X-Reference-Fault": fault, "Authorization": f"Bearer {matrix.TOKEN}"}
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_a_fault_is_refused_without_leave(plain_server: str) -> None:
+    status, body = _status(plain_server, "/session", "delta-lost")
+    assert status == 400
+    assert b"--allow-faults" in body
+
+
+def test_a_request_chooses_its_fault_with_leave() -> None:
+    with matrix.server(("--allow-faults",), "/workspace") as url:
+        assert _status(url, "/penguin/2/session", "crlf")[0] == 200
+        status, body = _status(url, "/penguin/2/session", "nonsense")
+        assert status == 400
+        assert b"nonsense" in body
+
+
+def test_an_unknown_fault_is_a_usage_error() -> None:
+    command = [sys.executable, "-m", "reference_server", "--port", "0", "--fault", "nonsense"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 4
+    assert "no fault or variant is named 'nonsense'" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "revision"), SAMPLE)
+def test_a_sample_of_faults_is_caught_by_the_requirement_that_each_names(name: str, revision: str) -> None:
+    entry: Entry = entries()[name]
+    cell = matrix.run(entry, revision, quick=True, plain={})
+    assert cell.ok, cell
+
+
+@pytest.mark.parametrize(("name", "revision", "rows"), GREEN)
+def test_a_sample_of_variants_stays_green(name: str, revision: str, rows: tuple[str, ...]) -> None:
+    found, trouble = matrix.judge(revision, fault=name, only=rows)
+    assert not trouble
+    assert {row["verdict"] for row in found.values()} == {"pass"}, found
+
+
+def test_a_run_that_crashes_is_no_catch() -> None:
+    entry = entries()["delta-lost"]
+    assert not matrix.cell(entry, "agentsmithy/2", {}, "exit 3", {}, whole=True, seconds=0.0).ok
+
+
+def test_a_row_that_is_inconclusive_is_no_catch() -> None:
+    row = {"level": "M", "verdict": "inconclusive", "findings": [], "notes": [], "reason": "no stream"}
+    assert not matrix.caught(row, None)
