@@ -167,32 +167,37 @@ def beat_event(stream: Stream, given: bytes) -> bytes:
     return block({"type": "server.heartbeat", "properties": {}}, ascii_only=True)
 
 
-@on_published("session-below-a-session")
-def below(memory: Memory, session: Session, events: Iterable[Event]) -> Iterator[Event]:
-    """A tool's work shows as a turn of a session below, in the middle of the turn."""
-    for event in events:
-        yield event
-        tool = tool_of(event)
-        if tool is None or tool["state"]["status"] != "running":
-            continue
-        number = memory["n"] = memory.get("n", 0) + 1
-        child = f"{session.id}_sub{number}"
-        times = {"created": session.created, "completed": session.created}
-        message: Json = {
-            "id": f"msg_{child}",
-            "sessionID": child,
-            "role": "assistant",
-            "time": times,
-            "agent": "sub",
-        }
-        message |= {"parentID": "", "modelID": "m", "providerID": "p", "mode": "build", "cost": 0.0}
-        message |= {"path": {"cwd": session.directory, "root": session.directory}}
-        message |= {"tokens": {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}}}
-        part = {"id": f"part_{child}", "messageID": message["id"], "sessionID": child, "type": "text"}
-        yield Event("session.status", {"sessionID": child, "status": {"type": "busy"}})
-        yield Event("message.updated", {**message, "time": {**times, "completed": None}})
-        yield Event(
-            "message.part.updated", {"part": {**part, "text": "sub"}, "delta": "sub", "sessionID": child}
-        )
-        yield Event("message.updated", message)
-        yield Event("session.status", {"sessionID": child, "status": {"type": "idle"}})
+@on_blocks("session-below-a-session")
+def below(stream: Stream, given: bytes) -> bytes:
+    """A tool's work shows as a turn of a session below, in the middle of the turn, to whoever asked for all."""
+    event = event_of(given)
+    part = (event or {}).get("properties", {}).get("part", {})
+    if event is None or stream.query or part.get("type") != "tool" or part["state"]["status"] != "running":
+        return given
+    child = f"session_of_{part['id']}"
+    times = {"created": event["time"], "completed": event["time"]}
+    path = {"cwd": "/workspace", "root": "/workspace"}
+    tokens = {"input": 0, "output": 0, "reasoning": 0, "cache": {"read": 0, "write": 0}}
+    message: Json = {"id": f"msg_{child}", "sessionID": child, "role": "assistant", "agent": "sub"}
+    message |= {"parentID": "", "modelID": "m", "providerID": "p", "mode": "build", "cost": 0.0}
+    message |= {"path": path, "tokens": tokens, "time": times}
+    text = {
+        "id": f"part_{child}",
+        "messageID": message["id"],
+        "sessionID": child,
+        "type": "text",
+        "text": "sub",
+    }
+    events = (
+        ("session.status", {"sessionID": child, "status": {"type": "busy"}}),
+        ("message.updated", {**message, "time": {**times, "completed": None}}),
+        ("message.part.updated", {"part": text, "delta": "sub", "sessionID": child}),
+        ("message.updated", message),
+        ("session.status", {"sessionID": child, "status": {"type": "idle"}}),
+    )
+    out = given
+    for order, (kind, properties) in enumerate(events, 1):
+        name = f"evt:session:{child}:{order:08d}"
+        body = {"id": name, "order": order, "time": event["time"], "type": kind, "properties": properties}
+        out += b"id: " + name.encode() + b"\n" + block(body, ascii_only=True)
+    return out

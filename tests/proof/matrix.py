@@ -256,7 +256,8 @@ def markdown(cells: Sequence[Cell]) -> str:
     out += [
         f"{len({c.name for c in faults})} faults in {len(faults)} pairs of fault and revision: "
         f"{sum(c.ok for c in faults)} caught. {len(whole)} of these pairs were judged by the whole suite, {clean} of "
-        "them with nothing else red than what the catalogue says follows; the others by the rows that the entry names. "
+        "them with nothing else red than what the catalogue says follows; the others by the rows that "
+        "the entry names. "
         f"{len({c.name for c in variants})} variants in {len(variants)} pairs, each judged whole: "
         f"{sum(c.ok for c in variants)} green.",
         "",
