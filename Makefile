@@ -13,13 +13,14 @@ REPORT ?= reports/latest
 # More for pytest: make conformance ARGS="-k PG-FLT -n 2"
 ARGS ?=
 
-.PHONY: help conformance test check format bench proof real-penguin build clean
+.PHONY: help conformance test check format bench proof flake real-penguin build clean
 
 help:
 	@echo "make conformance [TARGET=URL] [PROTOCOL=P/R] [ARGS=…]   judge a server (default: the built-in reference server)"
 	@echo "make test           our own tests"
 	@echo "make check          lint and types"
 	@echo "make proof          the kill matrix: the suite against every fault and variant (ARGS='--only NAME')"
+	@echo "make flake          repeat the run 30 times plain, with busy cores and through a delaying proxy (ARGS='--runs 5')"
 	@echo "make bench          benchmarks, side by side"
 	@echo "make real-penguin   judge a real penguin-ai server"
 	@echo "make build          wheel and sdist in dist/"
@@ -46,6 +47,9 @@ bench: $(READY)
 
 proof: $(READY)
 	PYTHONPATH=. $(BIN)/python tests/proof/matrix.py $(ARGS)
+
+flake: $(READY)
+	PYTHONPATH=. $(BIN)/python tests/proof/flake.py $(ARGS)
 
 real-penguin: $(READY)
 	$(BIN)/python tests/real/penguin.py $(ARGS)

@@ -13,12 +13,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reference_server.model.chat import BadRequestError, ChatRequest, FailureCount, due
-from reference_server.model.completion import Completion, Reasoning, error_body
+from reference_server.model.answer import Api, error_body
+from reference_server.model.chat import ChatApi, Reasoning
 from reference_server.model.connection import Client, ClientGoneError
+from reference_server.model.conversation import BadRequestError, FailureCount, due
 from reference_server.model.embeddings import embed
 from reference_server.model.journal import Journal
 from reference_server.model.playing import play, refuse, send_json
+from reference_server.model.responses import ResponsesApi
 from reference_server.script import ScriptError
 
 MAX_BODY = 64 * 1024 * 1024  # bytes of a request
@@ -27,8 +29,8 @@ MAX_BODY = 64 * 1024 * 1024  # bytes of a request
 def create_model_app(*, token: str | None = None, reasoning: Reasoning = "both") -> ASGIApp:
     """The application. `token`: the bearer token that every request must carry; None: any or none.
 
-    Routes: `POST /v1/chat/completions`, `POST /v1/embeddings`, `GET /v1/models`, and `GET /__model/calls`
-    (the journal; `?since=N` for the calls after number N).
+    Routes: `POST /v1/chat/completions`, `POST /v1/responses`, `POST /v1/embeddings`, `GET /v1/models`, and
+    `GET /__model/calls` (the journal; `?since=N` for the calls after number N).
     """
     journal = Journal()
 
@@ -42,7 +44,8 @@ def create_model_app(*, token: str | None = None, reasoning: Reasoning = "both")
     # which a reset needs.
     router = Router(
         [
-            Route("/v1/chat/completions", ChatCompletions(journal, reasoning), methods=["POST"]),
+            Route("/v1/chat/completions", ModelCalls(ChatApi(reasoning), journal), methods=["POST"]),
+            Route("/v1/responses", ModelCalls(ResponsesApi(), journal), methods=["POST"]),
             Route("/v1/embeddings", _embeddings(journal), methods=["POST"]),
             Route("/v1/models", _models, methods=["GET"]),
             Route("/v1/models/{model:path}", _models, methods=["GET"]),
@@ -54,12 +57,12 @@ def create_model_app(*, token: str | None = None, reasoning: Reasoning = "both")
     return router if token is None else RequireToken(router, token)
 
 
-class ChatCompletions:
-    """`POST /v1/chat/completions`, in raw ASGI."""
+class ModelCalls:
+    """The route of one API, in raw ASGI."""
 
-    def __init__(self, journal: Journal, reasoning: Reasoning) -> None:
+    def __init__(self, api: Api, journal: Journal) -> None:
+        self._api = api
         self._journal = journal
-        self._reasoning = reasoning
         self._failures = FailureCount()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +77,7 @@ class ChatCompletions:
 
     async def _answer(self, client: Client, path: str, body: bytes) -> None:
         try:
-            request = ChatRequest.from_data(_json(body))
+            request = self._api.read(_json(body))
             what = due(request)
         except (BadRequestError, ScriptError) as error:
             self._journal.close(self._journal.open(path, ""), "refused", 400)
@@ -91,10 +94,10 @@ class ChatCompletions:
         if self._failures.fails(what):
             await refuse(client, what, call, self._journal)
             return
-        prompt_tokens = sum(len(message.text) // 4 + 1 for message in request.messages)
-        identifier = f"chatcmpl-{call.number:08d}"
-        completion = Completion(identifier, request.model, self._reasoning, what.number, prompt_tokens)
-        await play(client, request, what, completion, call, self._journal)
+        answer = self._api.answer(request, what, call.number)
+        await play(client, request, what, answer, call, self._journal)
+        if call.state == "finished":
+            self._api.finished(request, what, call.number)
 
 
 class RequireToken:

@@ -1,50 +1,27 @@
-"""What a model call asks for: the request body, the script in it, and which of its turns is due."""
+"""The chat completions API: its requests, the chunks of a stream, and the object that answers without one."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import OrderedDict
+import json
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-import yaml
+from reference_server.model.answer import arguments, error_body, our_id, pieces, turn_of
+from reference_server.model.conversation import BadRequestError, Due, Message, ModelRequest, text_of
+from reference_server.script import ToolCall
 
-from reference_server.model.completion import turn_of_call
-from reference_server.script import PLAIN, ModelTurn, Script, read_directive
-
-MAX_REMEMBERED = 10_000  # conversations whose failed calls are counted
+Reasoning = Literal["both", "reasoning", "reasoning_content"]
 
 
-class BadRequestError(ValueError):
-    """A request body that is not a chat completion request. One line."""
+class ChatApi:
+    """`POST /v1/chat/completions`."""
 
+    def __init__(self, reasoning: Reasoning = "both") -> None:
+        self._reasoning = reasoning
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of the conversation: its role, and its text with all text parts joined by line ends.
-
-    `turns`: the numbers of the turns whose tool calls it holds, as the calls' ids name them.
-    """
-
-    role: str
-    text: str
-    turns: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """The members of a chat completion request that the scripted model reads."""
-
-    model: str
-    stream: bool
-    include_usage: bool
-    messages: tuple[Message, ...]
-
-    @classmethod
-    def from_data(cls, data: object) -> ChatRequest:
+    def read(self, data: object) -> ModelRequest:
         """From the parsed body. Raises `BadRequestError`."""
         if not isinstance(data, dict):
             raise BadRequestError("the body is not a JSON object")
@@ -52,122 +29,107 @@ class ChatRequest:
         if not isinstance(messages, list) or not messages:
             raise BadRequestError("`messages` is not a list with at least one message")
         options = data.get("stream_options")
-        return cls(
+        return ModelRequest(
             model=str(data.get("model") or "scripted"),
             stream=data.get("stream") is True,
             include_usage=isinstance(options, dict) and options.get("include_usage") is True,
             messages=tuple(_message(item) for item in messages),
         )
 
+    def answer(self, request: ModelRequest, due: Due, number: int) -> ChatAnswer:
+        """The answer to model call `number`."""
+        return ChatAnswer(number, request.model, self._reasoning, due.number, request.prompt_tokens)
 
-@dataclass(frozen=True, slots=True)
-class SideCall:
-    """A call beside the conversation: known by how its system prompt begins, answered with a constant."""
-
-    name: str
-    begins: str
-    answer: str
+    def finished(self, request: ModelRequest, due: Due, number: int) -> None:
+        """Nothing is remembered: every request holds the whole conversation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What is to be answered: a script, the number of the turn (from 0), and that turn.
+@dataclass(slots=True)
+class ChatAnswer:
+    """One completion: its identity, and how much it has said so far.
 
-    `conversation` is the same for all calls of one prompt; `prompt` is the text of the message that has
-    the script.
+    `reasoning` says in which members reasoning goes. `reasoning` is OpenRouter's name and
+    `reasoning_content` DeepSeek's; clients read the one or else the other, so that both are read once.
     """
 
-    script: Script
     number: int
-    turn: ModelTurn
-    scripted: bool = False
-    side_call: str | None = None
-    conversation: str = ""
-    prompt: str = ""
+    model: str
+    reasoning: Reasoning = "both"
+    turn: int = 0
+    prompt_tokens: int = 0
+    created: int = field(default_factory=lambda: int(time.time()))
+    completion_tokens: int = 0
+
+    def opening(self) -> bytes:
+        """The frame with the role."""
+        return self._chunk({"role": "assistant", "content": ""})
+
+    def piece(self, kind: str, text: str) -> bytes:
+        """The frame of one chunk; `kind` is "reasoning" or "text"."""
+        return self._chunk({"content": text} if kind == "text" else self._reasoning(text))
+
+    def end(self, calls: tuple[ToolCall, ...], *, usage: bool) -> list[bytes]:
+        """The frames of the tool calls, and those that complete the answer."""
+        frames = [each for index, call in enumerate(calls) for each in self._call(index, call)]
+        frames.append(self._chunk({}, "tool_calls" if calls else "stop"))
+        if usage:
+            envelope = self._envelope("chat.completion.chunk")
+            frames.append(_frame(envelope | {"choices": [], "usage": self.usage()}))
+        return [*frames, b"data: [DONE]\n\n"]
+
+    def failed(self, message: str) -> bytes:
+        """The frame of an error."""
+        return _frame(error_body(message, 500))
+
+    def whole(
+        self, text: str, reasoning: str, calls: tuple[ToolCall, ...], *, complete: bool
+    ) -> dict[str, Any]:
+        """The object that answers a request without a stream: its completion marker is why it finished."""
+        message: dict[str, Any] = {"role": "assistant", "content": text if text or not calls else None}
+        if reasoning:
+            message |= self._reasoning(reasoning)
+        if calls:
+            message["tool_calls"] = [self._tool(i, call, arguments(call)) for i, call in enumerate(calls)]
+        finish_reason = None if not complete else "tool_calls" if calls else "stop"
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}
+        return self._envelope("chat.completion") | {"choices": [choice], "usage": self.usage()}
+
+    def usage(self) -> dict[str, int]:
+        """Token counts: made up (a chunk, or four characters of the prompt), but the same each time."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+        }
+
+    def _call(self, index: int, call: ToolCall) -> list[bytes]:
+        """A head with the name, then the arguments in pieces."""
+        head = {"index": index, **self._tool(index, call, "")}
+        frames = [self._chunk({"tool_calls": [head]})]
+        for piece in pieces(arguments(call)):
+            frames.append(self._chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
+        return frames
+
+    def _tool(self, index: int, call: ToolCall, said: str) -> dict[str, Any]:
+        identifier = our_id("call", self.number, self.turn, index)
+        return {"id": identifier, "type": "function", "function": {"name": call.name, "arguments": said}}
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return _frame(self._envelope("chat.completion.chunk") | {"choices": [choice]})
+
+    def _envelope(self, kind: str) -> dict[str, Any]:
+        identifier = f"chatcmpl-{self.number:08d}"
+        return {"id": identifier, "object": kind, "created": self.created, "model": self.model}
+
+    def _reasoning(self, text: str) -> dict[str, str]:
+        names = ("reasoning", "reasoning_content") if self.reasoning == "both" else (self.reasoning,)
+        return dict.fromkeys(names, text)
 
 
-def due(request: ChatRequest) -> Due:
-    """The answer to this call. Raises `ScriptError` where the script in the prompt is a bad one."""
-    for message in request.messages:
-        if message.role in ("system", "developer"):
-            for side_call in side_calls():
-                if message.text.lstrip().startswith(side_call.begins):
-                    turn = ModelTurn(text=(side_call.answer,))
-                    return Due(Script((turn,)), 0, turn, side_call=side_call.name)
-    asked = [index for index, message in enumerate(request.messages) if message.role == "user"]
-    for index in reversed(asked):
-        script = read_directive(request.messages[index].text)
-        if script is not None:
-            number = answers(request.messages[index + 1 :])
-            return Due(
-                script,
-                number,
-                script.turn(number),
-                scripted=True,
-                conversation=_conversation(request.messages[: index + 1]),
-                prompt=request.messages[index].text,
-            )
-    prompt = request.messages[asked[-1]].text if asked else ""
-    return Due(PLAIN, 0, PLAIN.turns[0], prompt=prompt)
-
-
-def answers(messages: tuple[Message, ...]) -> int:
-    """How many answers of the model these messages hold.
-
-    An answer is one assistant message; what agents add themselves (tool results, nudges) has other roles.
-    But some agents put the tool calls of an answer without text into the assistant message before it, or
-    make two messages of text and tools: the ids of our own tool calls say which turn they belong to.
-    """
-    count = 0
-    for message in messages:
-        if message.turns:
-            count = max(count, max(message.turns) + 1)
-        elif message.role == "assistant":
-            count += 1
-    return count
-
-
-class FailureCount:
-    """How often a turn has failed, for errors with `times`. The oldest conversations are forgotten."""
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[tuple[str, int], int] = OrderedDict()
-
-    def fails(self, due: Due) -> bool:
-        """Whether this call is to be refused, counting it.
-
-        The count starts anew after the call that is let through, so that the same prompt in a fresh session
-        fails as often again.
-        """
-        error = due.turn.error
-        if error is None or error.status is None:
-            return False
-        if error.times is None:
-            return True
-        key = (due.conversation, due.number)
-        failed = self._counts.pop(key, 0)
-        if failed >= error.times:
-            return False
-        self._counts[key] = failed + 1
-        while len(self._counts) > MAX_REMEMBERED:
-            self._counts.popitem(last=False)
-        return True
-
-
-@cache
-def side_calls() -> tuple[SideCall, ...]:
-    """The known side calls, from `side_calls.yaml` beside this module."""
-    text = resources.files(__package__).joinpath("side_calls.yaml").read_text(encoding="utf-8")
-    return tuple(SideCall(row["name"], row["begins"], row["answer"]) for row in yaml.safe_load(text))
-
-
-def _conversation(messages: tuple[Message, ...]) -> str:
-    # System prompts are left out: agents put the time of day into them.
-    digest = hashlib.sha256()
-    for message in messages:
-        if message.role not in ("system", "developer"):
-            digest.update(f"{message.role}\0{message.text}\0".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()[:16]
+def _frame(data: object) -> bytes:
+    """One server-sent event with this JSON, ASCII only."""
+    return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
 
 
 def _message(item: object) -> Message:
@@ -175,14 +137,5 @@ def _message(item: object) -> Message:
         raise BadRequestError("a message is not a JSON object")
     calls = item.get("tool_calls")
     ids = [call.get("id") for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
-    turns = frozenset(turn for each in ids if (turn := turn_of_call(each)) is not None)
-    return Message(str(item.get("role")), _text(item.get("content")), turns)
-
-
-def _text(content: Any) -> str:
-    """A message's text: a string, or a list of parts of which those with `text` count."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
-    texts = (part.get("text") for part in parts if isinstance(part, Mapping))
-    return "\n".join(text for text in texts if isinstance(text, str))
+    turns = frozenset(turn for each in ids if (turn := turn_of(each)) is not None)
+    return Message(str(item.get("role")), text_of(item.get("content")), turns)

@@ -8,7 +8,7 @@ import math
 import struct
 from typing import Any
 
-from reference_server.model.chat import BadRequestError
+from reference_server.model.conversation import BadRequestError
 
 DIMENSIONS, MAX_DIMENSIONS, MAX_INPUTS = 256, 8192, 2048
 

@@ -1,4 +1,4 @@
-"""Plays one turn of a script as the answer to a chat completion request."""
+"""Plays one turn of a script as the answer to a model call."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 
-from reference_server.model.chat import ChatRequest, Due
-from reference_server.model.completion import Completion, error_body, frame
+from reference_server.model.answer import Answer, error_body
 from reference_server.model.connection import Client, ClientGoneError
+from reference_server.model.conversation import Due, ModelRequest
 from reference_server.model.journal import Call, Journal
 from reference_server.script import ModelTurn
 
@@ -27,14 +27,14 @@ async def send_json(client: Client, status: int, data: object, headers: dict[str
 
 
 async def play(
-    client: Client, request: ChatRequest, due: Due, completion: Completion, call: Call, journal: Journal
+    client: Client, request: ModelRequest, due: Due, answer: Answer, call: Call, journal: Journal
 ) -> None:
     """Answer with the turn that is due, as a stream or as one object, and note how it ended."""
     try:
         if request.stream:
-            state = await _stream(client, request, due, completion, call)
+            state = await _stream(client, request, due, answer, call)
         else:
-            state = await _whole(client, due, completion, call)
+            state = await _whole(client, due, answer, call)
         journal.close(call, state, 500 if state == "failed" and not request.stream else 200)
     except ClientGoneError:
         pass
@@ -56,44 +56,44 @@ async def refuse(client: Client, due: Due, call: Call, journal: Journal) -> None
     journal.close(call, "refused", error.status)
 
 
-async def _stream(client: Client, request: ChatRequest, due: Due, completion: Completion, call: Call) -> str:
+async def _stream(client: Client, request: ModelRequest, due: Due, answer: Answer, call: Call) -> str:
     turn = due.turn
     await client.start(200, _STREAM_HEADERS)
     # The head and the opening frame come at once: `stall_ms` is silence before the first chunk.
-    await client.write(completion.role())
+    await client.write(answer.opening())
     async for kind, text in _chunks(client, turn, due.script.pace_ms):
-        await client.write(completion.piece(kind, text))
+        answer.completion_tokens += 1
+        await client.write(answer.piece(kind, text))
         call.chunks += 1
     if turn.cut == "reset":
         await client.reset()
         return "cut"
     if turn.error is not None and turn.error.in_stream:
-        await client.write(frame(error_body(turn.error.message, 500)))
+        await client.write(answer.failed(turn.error.message))
         await client.write(b"", more=False)
         return "failed"
     if turn.cut == "close":
         await client.write(b"", more=False)
         return "cut"
-    finish_reason = "tool_calls" if turn.tools else "stop"
-    for piece in completion.tools(turn.tools) + completion.end(finish_reason, usage=request.include_usage):
+    for piece in answer.end(turn.tools, usage=request.include_usage):
         await client.write(piece)
     await client.write(b"", more=False)
     return "finished"
 
 
-async def _whole(client: Client, due: Due, completion: Completion, call: Call) -> str:
+async def _whole(client: Client, due: Due, answer: Answer, call: Call) -> str:
     turn = due.turn
     said: dict[str, list[str]] = {"reasoning": [], "text": []}
     async for kind, text in _chunks(client, turn, due.script.pace_ms):
         said[kind].append(text)
-        completion.completion_tokens += 1
+        answer.completion_tokens += 1
         call.chunks += 1
     if turn.error is not None and turn.error.in_stream:
         await send_json(client, 500, error_body(turn.error.message, 500))
         return "failed"
-    # Cut cleanly, an answer in one piece has no reason why it finished: that is its completion marker.
-    finish_reason = None if turn.cut else "tool_calls" if turn.tools else "stop"
-    data = completion.whole("".join(said["text"]), "".join(said["reasoning"]), turn.tools, finish_reason)
+    # Cut cleanly, an answer in one piece lacks its completion marker.
+    said_all = ("".join(said["text"]), "".join(said["reasoning"]))
+    data = answer.whole(*said_all, turn.tools, complete=turn.cut is None)
     if turn.cut == "reset":
         body = json.dumps(data).encode()
         await client.start(200, [*_JSON_HEADERS, (b"content-length", str(len(body)).encode())])

@@ -13,7 +13,7 @@ from typing import get_args
 import uvicorn
 
 from reference_server.model.app import create_model_app
-from reference_server.model.completion import Reasoning
+from reference_server.model.chat import Reasoning
 
 
 class ModelServer(uvicorn.Server):

@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 
 from reference_server.model.app import create_model_app
-from reference_server.model.completion import Reasoning
+from reference_server.model.chat import Reasoning
 
 DEADLINE = 10.0  # seconds for anything that ought to come at once
 
