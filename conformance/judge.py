@@ -79,7 +79,7 @@ def judge(
             probed = outcome(name)
             if probed is not None:
                 tally.add(check, probed, _apply(check, probed))
-    verdict, reason = tally.verdict(level, strict=profile.strict)
+    verdict, reason = tally.verdict(level, requirement.condition, strict=profile.strict)
     return Result(
         requirement,
         level,
@@ -136,7 +136,7 @@ class _Tally:
         if reason:
             (self._blocking if check.every else self._partial).append(f"{probed.probe}: {reason}")
 
-    def verdict(self, level: Level, *, strict: bool) -> tuple[Verdict, str]:
+    def verdict(self, level: Level, condition: str, *, strict: bool) -> tuple[Verdict, str]:
         if self.evidence:
             if level is Level.INFO:
                 return Verdict.NOTE, ""
@@ -148,5 +148,16 @@ class _Tally:
         if self.judged:
             self.notes.extend(f"not judged: {reason}" for reason in dict.fromkeys(self._partial))
             return (Verdict.NOTE if level is Level.INFO else Verdict.PASS), ""
-        reasons = dict.fromkeys(self._not_applicable or self._excuses)
-        return Verdict.NOT_APPLICABLE, "; ".join(reasons) or "its condition did not arise"
+        return Verdict.NOT_APPLICABLE, self._why_nothing_was_judged(condition)
+
+    def _why_nothing_was_judged(self, condition: str) -> str:
+        if self._not_applicable:
+            return "; ".join(dict.fromkeys(self._not_applicable))
+        not_tried = "; ".join(dict.fromkeys(self._excuses))
+        if not self.probes and not_tried:
+            return not_tried
+        # What was not tried is no reason where something was: it says what else might have shown it.
+        came = (
+            f"its condition did not arise ({condition})" if condition else "nothing came that it is judged by"
+        )
+        return f"{came}; not tried: {not_tried}" if not_tried else came

@@ -6,11 +6,13 @@ import asyncio
 import ipaddress
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import conformance.observe.probes
 import conformance.rules  # noqa: F401  (importing the packages registers probes and rules)
+from conformance import rate_limit
 from conformance.catalogue import Requirement, catalogue
 from conformance.judge import HarnessError, Outcome, Result, judge
 from conformance.observe.drivers import driver_for
@@ -61,6 +63,7 @@ class Lab:
         self._max_seconds = max_seconds
         self._spent = 0.0
         self._silent = 0
+        self.watch: Callable[[Probe], None] | None = None  # is told which probe begins
         self.broken = ""  # why nothing more is tried on this target
 
     def probes_of(self, requirement: Requirement) -> tuple[Probe, ...]:
@@ -108,7 +111,9 @@ class Lab:
             return None
         with self._running:
             if name not in self._outcomes:
-                outcome = self._outcomes[name] = self._run(probe)
+                if self.watch is not None and not self._excuse(probe):
+                    self.watch(probe)
+                outcome = self._outcomes[name] = self._run_within_limits(probe)
                 self._uncharged[name] = outcome.seconds
             return self._outcomes[name]
 
@@ -118,6 +123,23 @@ class Lab:
                 f"its effect is not allowed on this target (allow it with --sse-allow {probe.effect.value})"
             )
         return probe.unless(self.profile)
+
+    def _run_within_limits(self, probe: Probe) -> Outcome:
+        """Run a probe, and again where the target's declared limit of rate got in its way."""
+        outcome = self._run(probe)
+        for attempt in range(len(rate_limit.PAUSES)):
+            if outcome.case is None or not rate_limit.in_the_way(outcome.case.observation):
+                return outcome
+            wait = rate_limit.pause(outcome.case.observation, attempt)
+            time.sleep(wait)
+            self._spent += wait
+            again = self._run(probe)
+            outcome = replace(again, seconds=outcome.seconds + wait + again.seconds)
+        if outcome.case is None or rate_limit.stands(outcome.case.observation):
+            return outcome
+        if not rate_limit.in_the_way(outcome.case.observation):
+            return outcome
+        return Outcome(probe.name, inconclusive=rate_limit.STILL_LIMITED, seconds=outcome.seconds)
 
     def _run(self, probe: Probe) -> Outcome:
         if excuse := self._excuse(probe):

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.heartbeat import DATA_HEARTBEATS
 from conformance.message import Message
 
-# Frames that a server makes for one connection: they are no events of any session.
-SYNTHETIC = frozenset({"server.connected", "server.replay_gap", "server.heartbeat"})
 CONNECTED = "server.connected"
 GAP = "server.replay_gap"
+# Frames that a server makes for one connection: they are no events of any session, and no replay repeats them.
+SYNTHETIC = frozenset({CONNECTED, GAP, *DATA_HEARTBEATS})
 
 TERMINAL = frozenset({"completed", "error"})  # tool states after which nothing follows
 

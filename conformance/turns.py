@@ -79,10 +79,14 @@ def _no_edit_tool(profile: Profile) -> str:
 
 
 def _large(profile: Profile) -> Script:
-    # Penguin's snapshots are cumulative, so its bytes grow with the square of the number of chunks.
     total = profile.limits.large_answer
-    size = max(4096, total // 32) if profile.family == "penguin" else 4096
-    return say(Fill(size, max(1, total // size)))
+    if profile.family != "penguin":
+        return say(Fill(4096, max(1, total // 4096)))
+    # Penguin's snapshots are cumulative, so its bytes grow with the square of the number of chunks: few of them, for
+    # a server may drop a reader whose link is slow once megabytes wait for it. The last is the smallest: an answer
+    # that is cut before its end lacks it.
+    size = max(4096, total // 8)
+    return say(Fill(size, 7), Fill(size * 3 // 4, 1), Fill(size // 4, 1))
 
 
 TURNS: tuple[ScriptedTurn, ...] = (

@@ -32,6 +32,7 @@ from conformance.observe.connect import (
     tls_reason,
 )
 from conformance.observe.stream import LiveStream
+from conformance.observe.unlogged import unlogged
 from conformance.profile import Profile
 from conformance.transcript import Request
 
@@ -117,8 +118,9 @@ class Transport:
         try:
             address = parse_url(request.url)
             request = _complete(request, address, () if bare else self._profile.headers, framed=False)
-            async with asyncio.timeout(timeout):
-                return await self._follow(request, address)
+            with unlogged():
+                async with asyncio.timeout(timeout):
+                    return await self._follow(request, address)
         except TimeoutError:
             return Answer(None, error=f"no whole answer within {timeout:g} s")
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -105,13 +105,28 @@ def answered(action: Action) -> bool:
     return action.status is not None and 200 <= action.status < 300
 
 
+def dropped(stream: Stream, action: Action) -> bool:
+    """Whether the server itself ended the stream before it showed the turn's end (revision 2 shows it).
+
+    Such a stream has no end of its own. A server that ends it on a reader that lags, as one behind a slow link
+    does, loses nothing silently: the reader connects again with its cursor (SSE-LIVE-03).
+    """
+    if stream.cut_by_us or stream.profile.revision < 2:
+        return False
+    return not any(
+        status_of(message) in ((action.session, "idle"), ("", "idle")) and message.event.at >= action.at
+        for message in stream.read()
+    )
+
+
 def turns(case: Case) -> Iterator[tuple[Action, Stream]]:
     """The prompts that were answered, each with the stream that was to show it and was there to the end."""
     for action in case.observation.actions_of("prompt"):
         stream = case.stream(action.stream) if action.stream else None
         if stream is None or not stream.transcript.is_event_stream or not answered(action):
             continue
-        if action.until is not None and action.until <= stream.transcript.ended_at:
+        there = action.until is not None and action.until <= stream.transcript.ended_at
+        if there and not dropped(stream, action):
             yield action, stream
 
 
@@ -130,21 +145,42 @@ def scripts_of(case: Case, session: str) -> tuple[Action, ...]:
     return tuple(a for a in case.observation.actions_of("prompt") if a.session == session)
 
 
+def stream_of(identity: Any) -> str:
+    """The name of the stream in an event's id, "" where it has none: `evt:<stream>:<number>`."""
+    return identity.rpartition(":")[0] if isinstance(identity, str) else ""
+
+
 def orderly(messages: list[Message]) -> bool:
-    """Whether `order` (penguin/2) never falls; True where events have none."""
-    orders = [message.body.get("order") for message in messages]
-    numbers = [order for order in orders if isinstance(order, int)]
-    return numbers == sorted(numbers)
+    """Whether `order` (penguin/2) never falls in any stream that the ids name; True where events have none."""
+    newest: dict[str, int] = {}
+    for message in messages:
+        order = message.body.get("order")
+        if not isinstance(order, int):
+            continue
+        name = stream_of(message.body.get("id"))
+        if order < newest.get(name, order):
+            return False
+        newest[name] = order
+    return True
 
 
 def by_order(messages: list[Message]) -> list[Message]:
-    """One session's events by their `order`, for comparing what came where the target mixes it up live.
+    """Each stream's events by their `order`, for comparing what came where the target mixes it up live.
 
-    That it does is said by PG-2-01a and PG-FAN-01a; a replay in the right order is not to blame for it.
+    That it does is said by PG-2-01a and PG-FAN-01a; a replay in the right order is not to blame for it. Events of
+    other streams (what belongs to no session has one of its own) keep their places.
     """
-    if all(isinstance(message.body.get("order"), int) for message in messages):
-        return sorted(messages, key=lambda message: int(message.body["order"]))
-    return messages
+    places: dict[str, list[int]] = {}
+    for place, message in enumerate(messages):
+        if not isinstance(message.body.get("order"), int):
+            return messages
+        places.setdefault(stream_of(message.body.get("id")), []).append(place)
+    ordered = list(messages)
+    for own in places.values():
+        events = sorted((messages[place] for place in own), key=lambda message: int(message.body["order"]))
+        for place, message in zip(own, events, strict=True):
+            ordered[place] = message
+    return ordered
 
 
 def goes_on(stream: Stream, full: Stream) -> list[Finding]:

@@ -15,7 +15,7 @@ _ALLOW_ORIGIN = "access-control-allow-origin"
 
 @check("SSE-HTTP-09a", probes=(exchanges.ORIGIN,))
 def allowed_origin(case: Case) -> Judgement:
-    """An allowed origin may read the stream (Fetch standard, CORS check); `*` does not go with cookies."""
+    """An allowed origin may read the stream (Fetch standard, CORS check); `*` does not go with credentials."""
     findings: list[Finding] = []
     judged = 0
     for number, origin in enumerate(case.observation.fact("origins", ())):
@@ -32,10 +32,12 @@ def allowed_origin(case: Case) -> Judgement:
                 )
         judged += 2
         findings.extend(_not_allowed(plain, origin, "an allowed origin may not read the stream"))
-        if "*" in _said(cookie):
+        # Where no credentials are allowed, a page's request has none, whatever else a server is sent.
+        asked = (plain, cookie, case.stream(f"preflight-{number}"))
+        if "*" in _said(cookie) and any(each is not None and _allows_credentials(each) for each in asked):
             findings.append(
                 cookie.finding(
-                    "`*` to a request with a cookie",
+                    "`*` to a request with a cookie, where credentials are allowed",
                     expected=f"Access-Control-Allow-Origin: {origin}",
                     observed="Access-Control-Allow-Origin: *",
                 )
@@ -46,6 +48,11 @@ def allowed_origin(case: Case) -> Judgement:
 def _said(exchange: Stream) -> tuple[str, ...]:
     head = exchange.transcript.head
     return () if head is None else head.get_all(_ALLOW_ORIGIN)
+
+
+def _allows_credentials(exchange: Stream) -> bool:
+    head = exchange.transcript.head
+    return head is not None and (head.get("access-control-allow-credentials") or "").strip() == "true"
 
 
 def _not_allowed(exchange: Stream, origin: str, title: str) -> Iterator[Finding]:
@@ -102,8 +109,7 @@ def no_wildcard_with_credentials(case: Case) -> Judgement:
         if head is None or not head.get_all(_ALLOW_ORIGIN):
             continue
         judged += 1
-        credentials = (head.get("access-control-allow-credentials") or "").strip().lower() == "true"
-        if "*" in head.get_all(_ALLOW_ORIGIN) and credentials:
+        if "*" in head.get_all(_ALLOW_ORIGIN) and _allows_credentials(exchange):
             findings.append(
                 exchange.finding(
                     "`*` beside Access-Control-Allow-Credentials",

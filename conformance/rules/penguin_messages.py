@@ -185,8 +185,8 @@ class DeltasMakeTheText(StreamRule):
             growing = self._parts[part.id] = _Growing(message, session_of(message))
             if self._forgot or not self._beginnings.seen(growing.session):
                 growing.joined = (part.text or "").removesuffix(delta)  # it began before we came
-                # A snapshot that has run ahead does not tell how much of it the deltas had made.
-                growing.accused = part.text is not None and not part.text.endswith(delta)
+                # Deltas alone do not tell what it had before, nor does a snapshot that has run ahead of them.
+                growing.accused = part.text is None or not part.text.endswith(delta)
             if len(self._parts) > PARTS:
                 self._drop(next(iter(self._parts)))
                 self._forgot = True

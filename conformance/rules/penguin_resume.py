@@ -27,6 +27,7 @@ from conformance.rules._penguin import (
     cursor_of,
     goes_on,
     live,
+    of_session,
     orderly,
     until_common_fence,
 )
@@ -147,8 +148,8 @@ def _resumed(case: Case, roles: Sequence[Stream]) -> Judgement:
 
 def _among(stream: Stream, expected: Sequence[Message], session: str) -> tuple[list[Finding], int]:
     """Like `_follows`, of one session's events on an unfiltered stream."""
-    got = [message for message in live(stream) if session_of(message) == session]
-    got, due = until_common_fence(by_order(got), by_order(list(expected)))
+    got, due = of_session(live(stream), session), of_session(expected, session)
+    got, due = until_common_fence(by_order(got), by_order(due))
     if [canonical(m.body) for m in got] == [canonical(m.body) for m in due]:
         return [], len(due)
     return [

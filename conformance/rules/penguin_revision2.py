@@ -13,15 +13,10 @@ from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import GAP, SYNTHETIC, title_of
 from conformance.penguin import ALL_STREAMS, FAMILIES, LIFECYCLE
-from conformance.rules._penguin import answered, query
+from conformance.rules._penguin import answered, query, stream_of
 from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
 
 STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time are remembered
-
-
-def stream_of(identity: Any) -> str:
-    """The name of the stream in an event's id, "" where it has none: `evt:<stream>:<number>`."""
-    return identity.rpartition(":")[0] if isinstance(identity, str) else ""
 
 
 def _whole(value: Any) -> TypeGuard[int]:

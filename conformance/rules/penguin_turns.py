@@ -8,7 +8,7 @@ from __future__ import annotations
 from conformance.findings import Finding, Judgement
 from conformance.parts import message_info, session_of, shows_failure, status_of
 from conformance.penguin import ABORT, FAMILIES, RETRY, TURN_STREAMS
-from conformance.rules._penguin import joined_midway, query, scripts_of, turns, undisturbed
+from conformance.rules._penguin import dropped, joined_midway, query, scripts_of, turns, undisturbed
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
 from conformance.script import Script
@@ -174,7 +174,7 @@ def busy_is_followed_by_idle(case: Case) -> Judgement:
         if last is None:
             continue
         idle = last[1] == "idle"
-        if not idle and stream.transcript.ended_at - action.until < patience:
+        if not idle and (stream.transcript.ended_at - action.until < patience or dropped(stream, action)):
             continue  # not watched for long enough to say that idle never comes
         judged += 1
         if not idle:

@@ -171,7 +171,7 @@ class _Parts:
         if not self._ours(_text(part, "sessionID") or _text(properties, "sessionID")):
             return
         kind, text, delta = part["type"], part.get("text"), properties.get("delta")
-        key = self._key(part, text)
+        key = self._key(part, text, delta)
         entry = self.parts.get(key)
         if entry is None:
             entry = self.parts[key] = _Part(kind, _text(part, "messageID"), message)
@@ -181,13 +181,13 @@ class _Parts:
         if isinstance(delta, str):
             entry.deltas.append(delta)
 
-    def _key(self, part: dict[str, Any], text: Any) -> tuple[str, ...]:
+    def _key(self, part: dict[str, Any], text: Any, delta: Any) -> tuple[str, ...]:
         if identity := _text(part, "id"):
             return (identity,)
         # Without ids, a cumulative text that does not go on from the one before is a part of its own.
         key = (part["type"], _text(part, "messageID"), str(self._nameless))
         known = self.parts.get(key)
-        if known is not None and isinstance(text, str) and not text.startswith(known.text or ""):
+        if known is not None and isinstance(text, str) and _begins(known.text or "", text, delta):
             self._nameless += 1
             key = (*key[:2], str(self._nameless))
         return key
@@ -198,6 +198,14 @@ class _Parts:
             # Who speaks may be announced late; a message that nobody announced is taken as the agent's.
             if part.kind == kind and not gone and self.roles.get(part.message_id, "assistant") == "assistant":
                 yield part
+
+
+def _begins(before: str, text: str, delta: Any) -> bool:
+    """Whether a cumulative text is a part of its own, not the part before grown (where parts have no ids).
+
+    A text that is all increment begins a part, also one that begins as the part before did.
+    """
+    return not text.startswith(before) or bool(before and text == delta)
 
 
 def _parts(stream: Stream, session: str) -> Said:

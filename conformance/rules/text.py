@@ -108,21 +108,22 @@ def _unheard(expected: str, observed: str) -> str:
 
 
 def _turn_over(stream: Stream, prompt: Action) -> bool:
-    if not stream.cut_by_us:
-        return True
     if stream.transcript.ended is Ended.CAPPED:
         return False
     if stream.profile.family == "agentsmithy":
-        return any(message.type == "done" for message in stream.read())
-    # Penguin's prompt is answered when its turn is over; so does the stream say, where the revision has it.
-    answered = prompt.until is not None and prompt.status is not None and prompt.status < 300
-    return answered or any(
+        return not stream.cut_by_us or any(message.type == "done" for message in stream.read())
+    # Penguin's prompt is answered when its turn is over; so does the stream say, where the revision has it. A
+    # stream that the server ends before that is told from one that lost something: its reader connects again.
+    shown = any(
         message.type == "session.status"
         and message.event.at >= prompt.at
         and message.properties.get("status") == {"type": "idle"}
         and message.properties.get("sessionID") in (prompt.session, None)
         for message in stream.read()
     )
+    if not stream.cut_by_us:
+        return shown or stream.profile.revision < 2
+    return shown or (prompt.until is not None and prompt.status is not None and prompt.status < 300)
 
 
 def _altered(stream: Stream, spoken: Said, expected: str) -> Finding:

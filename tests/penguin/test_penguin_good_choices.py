@@ -12,6 +12,7 @@ from conformance.penguin import (
     FILTERS,
     FULL,
     LOST,
+    RESUME,
     SUBSCRIBING,
     TOGETHER,
     words,
@@ -101,6 +102,26 @@ def test_words_of_two_sessions_without_names_on_them_are_not_held_against_one() 
     assert "PG-MSG-03" in red(alone)  # one session's stream, and other words in it
 
 
+@pytest.mark.parametrize("joined_late", [True, False])
+def test_increments_without_snapshots_do_not_tell_what_came_before_us(joined_late: bool) -> None:
+    """The whole text is said at the part's end only; the connection missed its first increment."""
+    server, scene = Server(1), Scene(LOST, profile_of("penguin/1"))
+    server.turn("s1", words("within"))
+    events = copy(server.events)
+    parts = [event for event in events if "delta" in event["properties"]]
+    for event in parts:
+        part_of(event).pop("text")
+    end = copy(parts[-1:])[0]
+    end["properties"].pop("delta")
+    part_of(end)["text"] = "within one, within two, within three."
+    at = events.index(parts[-1]) + 1
+    scene.streams["third"] = [connected(), *events[events.index(parts[1]) : at], end, *events[at:]]
+    scene.spans["third"] = (1.2, 100.0)
+    scene.joins = {"third"} if joined_late else set()
+    scene.prompt("s1", words("within"), FULL, at=1.0)
+    assert ("PG-MSG-02" in red(scene)) is not joined_late
+
+
 def test_the_progress_of_a_part_without_snapshots() -> None:
     scene = _two_without_labels()
     progress = Progress()
@@ -148,6 +169,48 @@ def test_events_that_look_alike_do_not_tell_where_a_stream_joined() -> None:
     assert "PG-REC-01" not in red(scene)
     del scene.streams["third"][2]
     assert "PG-REC-01" in red(scene)
+
+
+@pytest.mark.parametrize(("kind", "accused"), [("server.heartbeat", False), ("ping", False), ("toast", True)])
+def test_heartbeats_that_are_events_are_no_part_of_what_was_missed(kind: str, accused: bool) -> None:
+    server, scene = Server(1), Scene(LOST, profile_of("penguin/1"))
+    server.turn("s1", words("after"))
+    beat = {"type": kind, "properties": {}}
+    events = copy(server.events)
+    scene.streams = {
+        FULL: [connected(), *events[:4], beat, *events[4:]],
+        "third": [connected(), *copy(events[:6]), beat, *copy(events[6:])],
+    }
+    scene.spans["third"] = (0.9, 100.0)
+    assert ("PG-REC-01" in red(scene)) is accused
+
+
+def _with_events_of_nobody() -> Scene:
+    """A resumed stream on which what belongs to no session comes too, with an order of its own."""
+    server = Server(2)
+    server.turn("s1", words("resumed"))
+    server.updated("s1", "sse-conformance 1")
+    events = copy(server.events)
+    for number, place in enumerate((3, 6, 9), start=1):
+        named = {"id": f"evt:global:{number:08d}", "order": number, "time": events[place]["time"]}
+        events.insert(place, {**named, "type": "lsp.updated", "properties": {}})
+    scene = Scene(
+        RESUME, profile_of(), {FULL: [connected(), *events], "cut-1": [connected(), *copy(events[2:])]}
+    )
+    scene.streams["all"] = [connected(), *copy(e for e in events[2:] if e["type"] != "lsp.updated")]
+    scene.queries = dict.fromkeys((FULL, "cut-1"), "?session_id=s1")
+    scene.cursors = dict.fromkeys(("cut-1", "all"), str(events[1]["id"]))
+    scene.facts["session"] = "s1"
+    scene.prompt("s1", words("resumed"), FULL)
+    return scene
+
+
+def test_what_belongs_to_no_session_has_an_order_of_its_own() -> None:
+    scene = _with_events_of_nobody()
+    assert red(scene) == set()
+    nobodys = next(e for e in scene.streams["cut-1"] if e["type"] == "lsp.updated")
+    scene.streams["cut-1"].remove(nobodys)
+    assert "PG-REC-02" in red(scene)
 
 
 def test_calls_are_numbered_by_their_model() -> None:

@@ -108,6 +108,28 @@ def test_an_undeclared_capability_is_not_judged_at_all() -> None:
     assert "resume" in result.reason
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "reason"),
+    [
+        ((seen("p"),), "its condition did not arise (there are ids)"),
+        ((Outcome("p", not_applicable="no tools"),), "no tools"),
+        (
+            (seen("p"), Outcome("q", not_applicable="no tools")),
+            "its condition did not arise (there are ids); not tried: no tools",
+        ),
+    ],
+)
+def test_why_nothing_was_judged(outcomes: tuple[Outcome, ...], reason: str) -> None:
+    known = {outcome.probe: outcome for outcome in outcomes}
+    asked = replace(row(), condition="there are ids")
+    result = judge(asked, [check(NOTHING, "p", "q")], known.get, PROFILE)
+    assert (result.verdict, result.reason) == (Verdict.NOT_APPLICABLE, reason)
+
+
+def test_a_row_without_a_condition_says_that_nothing_came() -> None:
+    assert verdict(check(NOTHING, "p")).reason == "nothing came that it is judged by"
+
+
 def test_a_rule_that_raises_is_the_harness_own_fault() -> None:
     def broken(case: Case) -> Judgement:
         raise KeyError("x")

@@ -180,7 +180,16 @@ def test_origins() -> None:
     assert judge_cors("a", star, none, ready).findings == ()
     assert judge_cors("a", none, good, ready).findings
     assert judge_cors("a", cors("https://other.example"), good, ready).findings
-    assert judge_cors("a", star, star, ready).findings
+    # Readable for all, and nobody's cookies are used.
+    assert judge_cors("a", star, star, ready).findings == ()
+    open_to_cookies = ("Access-Control-Allow-Credentials", "true")
+    assert judge_cors("a", cors(ORIGIN, open_to_cookies), cors(ORIGIN, open_to_cookies), ready).findings == ()
+    for seen in (
+        (good, cors("*", open_to_cookies), ready),
+        (cors(ORIGIN, open_to_cookies), star, ready),
+        (star, star, cors("*", HEADERS, open_to_cookies, status=204)),
+    ):
+        assert judge_cors("a", *seen).findings
     assert judge_cors("a", cors(ORIGIN, ("Access-Control-Allow-Origin", ORIGIN)), good, ready).findings
     assert judge_cors("a", cors(None, status=401), good, ready).inconclusive
 

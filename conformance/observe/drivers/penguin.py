@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 from conformance.observe.drivers.base import Driver, Turn
 from conformance.observe.drivers.penguin_requests import json_request, subscription
-from conformance.observe.drivers.progress import Progress, quiet, titles
+from conformance.observe.drivers.progress import Progress, Shows, patiently, quiet, titles
 from conformance.observe.drivers.template import answered_id, from_template
 from conformance.observe.probe import Unavailable
 from conformance.observe.recording import Recording
@@ -26,7 +26,10 @@ from conformance.transcript import Request
 
 TITLE = "sse-conformance"
 PLAIN_PROMPT = "Please answer with one short sentence."
-_QUIET = 0.1  # seconds without an event after which a stream without any fence counts as settled
+_QUIET = 0.1  # seconds without a byte after which a stream without any fence counts as settled
+_BULK = (
+    4_096  # bytes within the settling time that show that a stream still brings what was said: no heartbeats
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ class PenguinDriver(Driver):
         """
         stream, limits = sent.stream, self.profile.limits
         if await self._over(recording, sent):
-            await stream.wait(lambda live: self._whole(live, sent, partial), recording.seconds(limits.settle))
+            await self._patiently(recording, stream, lambda live: self._whole(live, sent, partial))
         answer = await _answer(sent)
         if not sent.answer.done() or (answer is None and not self._idle(stream, sent)):
             recording.incomplete(f"a turn did not end within {limits.turn:g} s")
@@ -250,7 +253,8 @@ class PenguinDriver(Driver):
             await asyncio.gather(*(quiet(stream, moment, settle) for stream in streams))
             return False
         title = await self.rename(recording, session)
-        return all(await asyncio.gather(*(self.has_title(stream, title, settle) for stream in streams)))
+        waits = (self._patiently(recording, stream, lambda live: title in titles(live)) for stream in streams)
+        return all(await asyncio.gather(*waits))
 
     async def has_title(self, stream: LiveStream, title: str, timeout: float) -> bool:
         """Wait until the stream shows a session with this title."""
@@ -288,10 +292,18 @@ class PenguinDriver(Driver):
         return served
 
     def is_final(self, stream: LiveStream) -> bool:
-        """Idle after busy; for penguin/1, the answer of the prompt whose effect shows in this stream."""
-        if self.profile.revision >= 2:
-            return self.progress(stream).any_turn
-        return any(sent.stream is stream and sent.answer.done() for sent in self._sent)
+        """Idle after busy; for penguin/1, the answer of the prompt whose effect shows in this stream.
+
+        No document obliges a server to send statuses: where a stream has none, the prompt must have been answered and
+        the stream show its messages completed.
+        """
+        answered = [sent for sent in self._sent if sent.stream is stream and sent.answer.done()]
+        if self.profile.revision < 2:
+            return bool(answered)
+        progress = self.progress(stream)
+        if progress.any_turn or progress.any_status:
+            return progress.any_turn
+        return any(progress.completed(sent.session) and progress.closed(sent.session) for sent in answered)
 
     async def cleanup(self) -> None:
         """Delete the sessions that this driver made."""
@@ -340,13 +352,20 @@ class PenguinDriver(Driver):
             await asyncio.wait({idle, sent.answer}, timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
             if not idle.done():
                 # The protocol's own prompt is answered when the turn has ended; a template's may be at once.
-                native = not any(name == "prompt" for name, _ in self.profile.stimulus)
-                await asyncio.wait({idle}, timeout=recording.seconds(limits.settle) if native else deadline)
-            if idle.done() and not sent.answer.done():
+                if any(name == "prompt" for name, _ in self.profile.stimulus):
+                    await asyncio.wait({idle}, timeout=deadline)
+                else:
+                    await self._patiently(recording, sent.stream, lambda live: self._idle(live, sent))
+            seen = self._idle(sent.stream, sent)
+            if (seen or idle.done()) and not sent.answer.done():
                 await asyncio.wait({sent.answer}, timeout=deadline)
-            return idle.done() and idle.result()
+            return seen
         finally:
             idle.cancel()
+
+    async def _patiently(self, recording: Recording, stream: LiveStream, shows: Shows) -> bool:
+        settle, most = self.profile.limits.settle, self.profile.limits.turn
+        return await patiently(stream, shows, recording.seconds(settle), recording.seconds(most))
 
     def _whole(self, stream: LiveStream, sent: Sent, partial: bool) -> bool:
         """Whether what a finished turn must still show has come: ends of messages and tools, its text."""

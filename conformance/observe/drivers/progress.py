@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.message import Message
 from conformance.observe.transport import LiveStream
 from conformance.parts import TERMINAL, message_info, part_info, session_of, status_of, title_of
+
+Shows = Callable[[LiveStream], bool]
+BULK = 4_096  # bytes within the settling time that are more than heartbeats: what was said is still coming
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Progress:
     def __init__(self) -> None:
         self._read = 0
         self._sessions: dict[str, _Session] = {}
+        self.any_status = False  # whether the stream shows at all whether sessions are at work
 
     def read(self, messages: Sequence[Message]) -> None:
         """Take note of what is new at the end of `messages`."""
@@ -68,6 +72,7 @@ class Progress:
             return
         status = status_of(message)
         if status is not None:
+            self.any_status = True
             state = self._of(status[0])
             if status[1] == "idle" and state.busy:
                 state.turns += 1
@@ -98,13 +103,28 @@ def titles(stream: LiveStream) -> set[str]:
     return {title_of(message) for message in stream.messages[-256:]}
 
 
+async def patiently(stream: LiveStream, shows: Shows, settle: float, most: float) -> bool:
+    """Wait `settle` seconds until it shows, and on while data comes in bulk: about `most` seconds in all.
+
+    An answer may overtake its stream: a slow link has megabytes still to carry when the prompt is answered.
+    """
+    clock = asyncio.get_running_loop().time
+    latest = clock() + most
+    while True:
+        before = stream.body_bytes
+        if await stream.wait(shows, settle):
+            return True
+        if stream.ended or stream.body_bytes - before < BULK or clock() >= latest:
+            return False
+
+
 async def quiet(stream: LiveStream, moment: float, limit: float) -> None:
-    """Wait until no event has come for a moment; at most `limit` seconds."""
+    """Wait until no byte has come for a moment (a large event comes in many pieces); at most `limit` seconds."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit):
-            while await _more(stream, len(stream.messages), moment):
+            while await _more(stream, stream.body_bytes, moment):
                 pass
 
 
-async def _more(stream: LiveStream, count: int, moment: float) -> bool:
-    return await stream.wait(lambda live: len(live.messages) > count, moment)
+async def _more(stream: LiveStream, size: int, moment: float) -> bool:
+    return await stream.wait(lambda live: live.body_bytes > size, moment)
