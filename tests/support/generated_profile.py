@@ -1,0 +1,26 @@
+"""How many random examples are tried: few and always the same in CI, many and new ones on demand.
+
+`SSE_GENERATED=20 pytest tests/generated` tries twenty times as many, at random; nothing is kept in a database.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+FACTOR = float(os.environ.get("SSE_GENERATED") or 0)
+
+
+def examples(count: int) -> Callable[[Any], Any]:
+    """Settings of one property: `count` examples in CI, times the factor where one is asked for."""
+    return settings(
+        max_examples=max(1, round(count * (FACTOR or 1))),
+        derandomize=not FACTOR,
+        database=None,
+        deadline=None,
+        print_blob=bool(FACTOR),
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+    )
