@@ -61,6 +61,7 @@ class Requirement:
     condition: str = ""
     excluded: str = ""
     level_without: tuple[tuple[str, Level], ...] = ()  # level where that capability is not declared
+    group: str = ""  # title of the part of the catalogue that it belongs to
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,11 @@ def _rows(family: str) -> tuple[dict[str, Any], ...]:
     if not path.is_file():
         return ()
     data = _read(path)
-    return tuple({"families": data["families"], **row} for row in data["requirements"])
+    groups = data.get("groups", {})
+    return tuple(
+        {"families": data["families"], "group": groups.get(row["id"].rpartition("-")[0], ""), **row}
+        for row in data["requirements"]
+    )
 
 
 def _applies(row: Mapping[str, Any], protocol: str) -> bool:
@@ -167,6 +172,7 @@ def _requirement(row: Mapping[str, Any], protocol: str) -> Requirement:
         condition=row.get("condition", "").strip(),
         excluded=row.get("excluded", "").strip(),
         level_without=tuple((name, Level(level)) for name, level in row.get("level_without", {}).items()),
+        group=row["group"],
     )
 
 

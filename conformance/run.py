@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,14 @@ from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
 from conformance.judge import HarnessError, Result
 from conformance.lab import Lab
+from conformance.observe.probe import Probe, probes
 from conformance.profile import Profile
 from conformance.redact import Redactor
 from conformance.reference import ReferenceServer
-from conformance.report.curl import curl_line
+from conformance.report.exhibits import Exhibit, exhibited
 from conformance.report.failure import describe
 from conformance.report.model import FoundFinding, ResultRow
-from conformance.rules.base import Case
+from conformance.transcript import Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,24 @@ def targets_of(profiles: tuple[Profile, ...]) -> tuple[Target, ...]:
     return tuple(made)
 
 
+_MOST_LEARNED = 200  # secrets of one target that are learned from what it answers
+
+
+class _Redacting:
+    """The redactor of a target, and what it has learned from which probes."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self.redactor = redactor
+        self.probes: set[str] = set()
+        self._learned: dict[str, None] = {}
+
+    def learn(self, probe: str, seen: Observation, profile: Profile) -> None:
+        self.probes.add(probe)
+        if new := self.redactor.learned_from(seen) - self._learned.keys():
+            self._learned |= dict.fromkeys(sorted(new)[: _MOST_LEARNED - len(self._learned)])
+            self.redactor = Redactor(profile, self._learned)
+
+
 class Run:
     """What lives as long as the test session: laboratories, the built-in server, saved exchanges."""
 
@@ -69,16 +90,20 @@ class Run:
         self.strict = strict
         self.timeout_scale = timeout_scale
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self.watch: Callable[[str, Probe], None] | None = None  # is told which probe of which target begins
         self._labs: dict[str, Lab] = {}
         self._making = threading.Lock()
         self._resources = ExitStack()
-        self._saved: dict[tuple[str, str], str] = {}
+        self._exhibits: dict[tuple[str, str], Exhibit] = {}
+        self._redactors: dict[str, _Redacting] = {}
 
     def lab(self, target: Target) -> Lab:
         """The target's laboratory, made (and the built-in server started) when first asked for."""
         with self._making:
             if target.key not in self._labs:
-                self._labs[target.key] = Lab(self._profile(target), max_seconds=self.max_seconds)
+                lab = self._labs[target.key] = Lab(self._profile(target), max_seconds=self.max_seconds)
+                if self.watch is not None:
+                    lab.watch = partial(self.watch, target.key)
             return self._labs[target.key]
 
     def close(self) -> None:
@@ -95,54 +120,84 @@ class Run:
         profile = server.profile(target.protocol)
         return replace(profile, strict=self.strict, timeout_scale=self.timeout_scale)
 
+    def redactor(self, target: Target) -> Redactor:
+        """What takes the target's secrets out of text: the profile's, and those that its probes saw until now."""
+        lab = self.lab(target)
+        known = self._redactors.setdefault(target.key, _Redacting(Redactor(lab.profile)))
+        for name in probes(lab.profile.family).keys() - known.probes:
+            if (seen := lab.observation(name)) is not None:
+                known.learn(name, seen, lab.profile)
+        return known.redactor
+
     def findings(self, target: Target, result: Result) -> tuple[FoundFinding, ...]:
         """The result's evidence as reports hold it; the exchanges are saved, redacted."""
-        redactor = Redactor(self.lab(target).profile)
-        found = []
-        for evidence in result.evidence:
-            curl = self._curl(target, evidence.probe, evidence.finding.role, redactor)
-            entry = FoundFinding.of(evidence, saved=self._save(target, evidence.probe, redactor), curl=curl)
-            found.append(
-                replace(
-                    entry,
-                    title=redactor.text(entry.title),
-                    expected=redactor.text(entry.expected),
-                    observed=redactor.text(entry.observed),
-                )
-            )
-        return tuple(found)
+        redactor = self.redactor(target)
+        return exhibited(result.evidence, lambda probe: self._exhibit(target, probe, redactor), redactor.text)
 
-    def _save(self, target: Target, probe: str, redactor: Redactor) -> str:
-        if (target.key, probe) not in self._saved:
+    def _exhibit(self, target: Target, probe: str, redactor: Redactor) -> Exhibit:
+        if (target.key, probe) not in self._exhibits:
             observation = self.lab(target).observation(probe)
             assert observation is not None  # a finding comes from an observation
+            shown = redactor.observation(observation)
             name = f"{target.key.replace('/', '-').replace('#', '-')}.{probe}.json"
             path = self.directory / "observations" / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(transcript.to_json(redactor.observation(observation)), encoding="utf-8")
-            self._saved[target.key, probe] = str(path.relative_to(self.directory))
-        return self._saved[target.key, probe]
-
-    def _curl(self, target: Target, probe: str, role: str, redactor: Redactor) -> str:
-        observation = self.lab(target).observation(probe)
-        assert observation is not None
-        recorded = observation.transcript(role) if role else None
-        if recorded is None:
-            recorded = observation.transcripts[0][1] if observation.transcripts else None
-        if recorded is None:
-            return ""
-        clean = redactor.observation(replace(observation, transcripts=(("", replace(recorded, chunks=())),)))
-        return curl_line(clean.transcripts[0][1].request)
+            # A lone surrogate (an answer may hold one) stays the JSON escape that it was.
+            path.write_text(transcript.to_json(shown), encoding="utf-8", errors="backslashreplace")
+            saved = path.relative_to(self.directory).as_posix()
+            self._exhibits[target.key, probe] = Exhibit(shown, saved)
+        return self._exhibits[target.key, probe]
 
     def describe(self, target: Target, result: Result, findings: tuple[FoundFinding, ...]) -> str:
         """The failure's block for the terminal, redacted."""
-        lab = self.lab(target)
-        cases = {probe: Case(seen) for probe in result.probes if (seen := lab.observation(probe)) is not None}
+        redactor = self.redactor(target)
+        # From what is masked already: a cut through a secret would leave its half.
         streams = [
-            cases[e.probe].stream(e.finding.role) if e.probe in cases else None for e in result.evidence
+            self._exhibit(target, e.probe, redactor).case.stream(e.finding.role) for e in result.evidence
         ]
         shown = [replace(f, saved=str(self.directory / f.saved) if f.saved else "") for f in findings]
-        return Redactor(lab.profile).text(describe(result, shown, streams))
+        return redactor.text(describe(result, shown, streams))
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A requirement's row, and what it means for the run: `failure` is the text that turns it red ("" if none)."""
+
+    row: ResultRow
+    failure: str = ""
+
+
+def decide(run: Run, target: Target, requirement: Requirement) -> Decision:
+    """Judge a requirement, weigh it against the baseline and the profile's leave, and keep its exchanges.
+
+    Everything in the decision is redacted. Raises `HarnessError` for a fault of ours.
+    """
+    result = run.lab(target).result(requirement)
+    known = run.baseline.get(requirement.id, target.key)
+    standing = "" if known is None else known.standing(result.verdict, date.today())
+    if known is not None and standing == "expected":
+        result = replace(result, verdict=Verdict.EXPECTED, reason=f"expected: {known.reason}")
+    findings = run.findings(target, result)
+    clean = run.redactor(target).text
+    result = replace(result, reason=clean(result.reason), notes=tuple(clean(note) for note in result.notes))
+
+    said: list[str] = []
+    if result.verdict is Verdict.FAIL or (
+        result.verdict is Verdict.INCONCLUSIVE
+        and result.level is Level.MUST
+        and requirement.id not in run.lab(target).profile.allow_inconclusive
+    ):
+        said.append(run.describe(target, result, findings))
+    if known is not None and standing == "expired":
+        said.append(
+            f"{requirement.id}: the baseline's entry expired on {known.expires} ({known.reason}): remove it"
+        )
+    elif known is not None and standing == "stale":
+        said.append(
+            f"{requirement.id}: the baseline expects a failure ({known.reason}), but the verdict is "
+            f"{result.verdict.value}: remove the stale entry"
+        )
+    return Decision(ResultRow.of(result, findings, baseline=standing, red=bool(said)), "\n".join(said))
 
 
 class Judged:
@@ -157,32 +212,11 @@ class Judged:
     def enforce(self) -> None:
         """Judge, keep the row, turn the verdict into pytest's outcome. Raises `HarnessError` for a fault of ours."""
         __tracebackhide__ = True
-        run, target = self.run, self.target
-        result = run.lab(target).result(self.requirement)
-        known = run.baseline.get(self.requirement.id)
-        expired = known is not None and known.expired(date.today())
-        if known is not None and not expired and result.verdict is Verdict.FAIL:
-            result = replace(result, verdict=Verdict.EXPECTED, reason=f"expected: {known.reason}")
-        findings = run.findings(target, result)
-        self.row = ResultRow.of(result, findings)
-
-        if result.verdict is Verdict.EXPECTED:
-            pytest.xfail(result.reason)
-        if known is not None and not expired and result.verdict in (Verdict.PASS, Verdict.WARN, Verdict.NOTE):
-            pytest.fail(
-                f"{self.requirement.id}: the baseline expects a failure ({known.reason}), but the verdict is "
-                f"{result.verdict.value}: remove the stale entry",
-                pytrace=False,
-            )
-        profile = run.lab(target).profile
-        if result.verdict is Verdict.FAIL or (
-            result.verdict is Verdict.INCONCLUSIVE
-            and result.level is Level.MUST
-            and self.requirement.id not in profile.allow_inconclusive
-        ):
-            text = run.describe(target, result, findings)
-            if expired and known is not None:
-                text += f"\n  the baseline's entry expired on {known.expires}: {known.reason}"
-            pytest.fail(text, pytrace=False)
-        if result.verdict in (Verdict.NOT_APPLICABLE, Verdict.INCONCLUSIVE):
-            pytest.skip(f"{result.verdict.value}: {Redactor(profile).text(result.reason)}")
+        decision = decide(self.run, self.target, self.requirement)
+        row = self.row = decision.row
+        if decision.failure:
+            pytest.fail(decision.failure, pytrace=False)
+        if row.verdict is Verdict.EXPECTED:
+            pytest.xfail(row.reason)
+        if row.verdict in (Verdict.NOT_APPLICABLE, Verdict.INCONCLUSIVE):
+            pytest.skip(f"{row.verdict.value}: {row.reason}")

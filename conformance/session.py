@@ -7,14 +7,15 @@ import os
 import tempfile
 import time
 from collections.abc import Generator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from conformance import __version__, exits
-from conformance.baseline import Baseline, BaselineError, dump, load
+from conformance import __version__, exits, progress
+from conformance.baseline import Baseline, BaselineError, dump, entries_of, load
 from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
 from conformance.judge import HarnessError
@@ -24,8 +25,9 @@ from conformance.plugin import OPTIONS, is_strict, named_targets, setting
 from conformance.prefetch import Prefetch, Work
 from conformance.preflight import WrongEndpointError, endpoints_that_answer, preflight
 from conformance.redact import Redactor
-from conformance.report import markdown, model
-from conformance.report.model import ResultRow, RunResult
+from conformance.report import documents, files
+from conformance.report.model import Declared, ResultRow, RunResult
+from conformance.results import declared, result_of
 from conformance.run import Judged, Run, Target, targets_of
 from conformance.targets import NoProtocolError, TargetError, TargetOptions, resolve
 
@@ -51,11 +53,14 @@ class JudgingSession:
         self.chosen: dict[Target, list[Requirement]] = {}
         self.prompts: dict[str, int] = {}
         self.rows: dict[str, list[ResultRow]] = {}
+        self.declared: dict[str, Declared] = {}
         self.gave_up: dict[str, str] = {}  # why a target was not probed to the end
         self.began = time.monotonic()
         self.harness_error = ""
         if getattr(config.option, "dist", "no") == "load":
             config.option.dist = "loadgroup"  # a target's probes run once: all its items stay on one worker
+        if progress.wanted(config):
+            config.pluginmanager.register(progress.Progress(config, self.run), "sse-conformance-progress")
 
     def _read_options(self) -> None:
         config, here = self.config, self.config.invocation_params.dir
@@ -75,6 +80,10 @@ class JudgingSession:
         report, baseline = setting(config, "sse_report"), setting(config, "sse_baseline")
         write = setting(config, "sse_write_baseline")
         self.write_baseline = here / write if write else None
+        if self.write_baseline is not None and not self.write_baseline.parent.is_dir():
+            raise TargetError(
+                f"--sse-write-baseline {write}: there is no folder {self.write_baseline.parent}"
+            )
         self.run = Run(
             directory=here / report if report else Path(tempfile.gettempdir()) / _scratch_name(),
             baseline=load(here / baseline) if baseline else Baseline(),
@@ -84,8 +93,15 @@ class JudgingSession:
         )
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Look at every named target once, before anything is judged."""
-        if not self.explicit or self.config.option.collectonly or self.worker:
+        """Look at every named target once, before anything is judged; and whether there is a place for the report."""
+        if self.config.option.collectonly or self.worker:
+            return
+        try:
+            self.run.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            said = f"--sse-report {self.run.directory}: cannot be made: {error.strerror}"
+            pytest.exit(said, returncode=exits.USAGE)
+        if not self.explicit:
             return
         for target in self.targets:
             assert target.profile is not None
@@ -192,22 +208,28 @@ class JudgingSession:
             return report
         if call.excinfo is not None and call.excinfo.errisinstance(HarnessError):
             text = f"harness error (not the target's fault): {call.excinfo.value}"
+            if (profile := made.target.profile) is not None:
+                text = Redactor(profile).text(text)
             report.longrepr = text
             report.sse_harness_error = text  # type: ignore[attr-defined]
         if made.row is not None:
             told = [("requirement", made.requirement.id), ("verdict", made.row.verdict.value)]
             report.user_properties += told
             item.user_properties += told  # the report of the teardown, from which JUnit takes them
-            report.sse_row = [made.target.key, made.row.to_json()]  # type: ignore[attr-defined]
-            report.sse_gave_up = self.run.lab(made.target).broken  # type: ignore[attr-defined]
+            lab = self.run.lab(made.target)
+            # As JSON text: plain enough for its way from a worker process.
+            texts = [json.dumps(files.row_data(made.row)), json.dumps(asdict(declared(lab.profile)))]
+            report.sse_row = [made.target.key, *texts]  # type: ignore[attr-defined]
+            report.sse_gave_up = Redactor(lab.profile).text(lab.broken)  # type: ignore[attr-defined]
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a test case said."""
         self.harness_error = self.harness_error or getattr(report, "sse_harness_error", "")
         if (carried := getattr(report, "sse_row", None)) is not None:
-            key, data = carried
-            self.rows.setdefault(key, []).append(ResultRow.from_data(json.loads(data)))
+            key, row, profile = carried
+            self.rows.setdefault(key, []).append(files.row_of(json.loads(row)))
+            self.declared[key] = files.declared_of(json.loads(profile))
             if reason := getattr(report, "sse_gave_up", ""):
                 self.gave_up[key] = reason
 
@@ -220,51 +242,39 @@ class JudgingSession:
         self.run.close()
         if not self.rows or self.worker:
             return
-        runs = self._results()
-        self._write(runs)
+        results = self._results(int(session.exitstatus))
+        runs = list(results.values())
+        lines = self._closing_lines(runs)
+        try:
+            documents.write(self.run.directory, runs, step_summary=True)
+            if self.write_baseline is not None:
+                entries = entries_of(results, self.run.baseline)
+                self.write_baseline.write_text(dump(entries), encoding="utf-8")
+                lines.insert(0, _written(self.write_baseline, len(entries), runs))
+        except OSError as error:  # a full disk, say: the verdicts were given, their documents are not there
+            session.exitstatus = exits.USAGE
+            lines.insert(0, f"{error.filename}: cannot be written: {error.strerror}")
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
-            for line in self._closing_lines(runs):
+            for line in lines:
                 reporter.write_line(line)
 
-    def _results(self) -> list[RunResult]:
-        made = []
-        for target in self.targets:
-            rows = self.rows.get(target.key)
-            if not rows:
-                continue
-            order = {row.id: number for number, row in enumerate(target.requirements)}
-            ordered = tuple(sorted(rows, key=lambda row: order[row.requirement]))
-            profile = target.profile
-            shown = "reference server" if profile is None else Redactor(profile).text(profile.url)
-            name = "reference server" if profile is None else profile.name
-            seconds = sum(row.seconds for row in rows)
-            made.append(RunResult(shown, target.protocol, ordered, name, self.run.started, seconds))
-        return made
-
-    def _write(self, runs: list[RunResult]) -> None:
-        directory = self.run.directory
-        directory.mkdir(parents=True, exist_ok=True)
-        names: list[str] = []
-        for run in runs:
-            same = names.count(run.protocol)
-            names.append(run.protocol)
-            suffix = f"-{same + 1}" if same else ""
-            path = directory / f"{run.protocol.replace('/', '-')}{suffix}.json"
-            path.write_text(model.dumps(run), encoding="utf-8")
-        summary = markdown.render(runs)
-        (directory / "summary.md").write_text(summary, encoding="utf-8")
-        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-            with Path(step).open("a", encoding="utf-8") as file:
-                file.write(summary)
-        if self.write_baseline is not None:
-            failed = {
-                row.requirement: row.findings[0].title if row.findings else row.reason
-                for run in runs
-                for row in run.rows
-                if row.verdict in (Verdict.FAIL, Verdict.EXPECTED)
-            }
-            self.write_baseline.write_text(dump(failed.items()), encoding="utf-8")
+    def _results(self, status: int) -> dict[str, RunResult]:
+        """One result for each target that something was said of, by the target's key."""
+        duration = time.monotonic() - self.began
+        return {
+            target.key: result_of(
+                self.run,
+                target,
+                self.rows[target.key],
+                declared=self.declared[target.key],
+                duration=duration,
+                exit_status=status,
+                gave_up=self.gave_up.get(target.key, ""),
+            )
+            for target in self.targets
+            if target.key in self.rows
+        }
 
     def _closing_lines(self, runs: list[RunResult]) -> list[str]:
         lines = [f"{key}: gave up: {reason}" for key, reason in self.gave_up.items()]
@@ -283,6 +293,15 @@ def _warning(run: RunResult, row: ResultRow) -> str:
     first = row.findings[0]
     more = f" and {len(row.findings) - 1} more" if len(row.findings) > 1 else ""
     return f"warn {run.protocol} {row.requirement}: {first.title} (probe {first.probe}{more}): {first.saved}"
+
+
+def _written(path: Path, entries: int, runs: list[RunResult]) -> str:
+    """What a written baseline holds, and what it cannot make green: a baseline names failures only."""
+    open_rows = [
+        row.requirement for run in runs for row in run.rows if row.red and row.verdict is Verdict.INCONCLUSIVE
+    ]
+    left = f"; still red: {', '.join(open_rows)} (inconclusive: see allow_inconclusive)" if open_rows else ""
+    return f"baseline: {path}: {entries} expected {'failure' if entries == 1 else 'failures'}{left}"
 
 
 def _scratch_name() -> str:

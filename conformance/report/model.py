@@ -1,23 +1,21 @@
-"""The one result model (schemas/own/result.schema.json): what a run said, as data.
+"""The one result model: what a run said, as data. Every document is made from it and from nothing else.
 
-Every document is made from it.
-A header and a footer stand around the results, so that a truncated file is recognised.
+`files.py` reads and writes it (schemas/own/result.schema.json).
 """
 
 from __future__ import annotations
 
-import json
+import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from conformance import __version__
-from conformance.findings import Finding, Level, Verdict
-from conformance.judge import Evidence, Result
+from conformance.findings import Level, Verdict
+from conformance.judge import Result
+from conformance.report.excerpt import Excerpt
+from conformance.report.timeline import Timeline
 
-FORMAT = "sse-conformance/result/1"
 # The order in which the verdicts of a run are counted and shown, with their short names.
 SHORT = {
     Verdict.PASS: "pass",
@@ -27,15 +25,25 @@ SHORT = {
     Verdict.NOT_APPLICABLE: "n/a",
     Verdict.INCONCLUSIVE: "inconclusive",
 }
-
-
-class ResultError(ValueError):
-    """A result file that cannot be read. One line: what, where, what was expected."""
+# What a reader wants to see first.
+ATTENTION = (
+    Verdict.FAIL,
+    Verdict.INCONCLUSIVE,
+    Verdict.WARN,
+    Verdict.EXPECTED,
+    Verdict.NOTE,
+    Verdict.PASS,
+    Verdict.NOT_APPLICABLE,
+)
+OPEN = (Verdict.NOT_APPLICABLE, Verdict.INCONCLUSIVE)  # nothing was said of the target
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFinding:
-    """A finding as a report holds it: where it was found, and the file in which the exchange is kept."""
+    """A finding as a report holds it: where it was found, and the file in which the exchange is kept.
+
+    The first findings of a row carry their excerpt and timeline, the others only say what was seen.
+    """
 
     probe: str
     title: str
@@ -46,17 +54,20 @@ class FoundFinding:
     span: tuple[int, int] | None = None
     saved: str = ""  # path of the observation, relative to the result file
     curl: str = ""
-
-    @classmethod
-    def of(cls, evidence: Evidence, *, saved: str, curl: str) -> FoundFinding:
-        """From a judgement's evidence."""
-        f: Finding = evidence.finding
-        return cls(evidence.probe, f.title, f.expected, f.observed, f.role, f.event, f.span, saved, curl)
+    excerpt: Excerpt | None = None
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One requirement's verdict in a report."""
+    """One requirement's verdict in a report.
+
+    `method` says in prose how it is judged, `group` names the part of the catalogue that it belongs to.
+    `baseline` is "" or what became of the baseline's entry: "expected", "stale" (it passes now), "expired".
+    `red` says whether the row turned the run red: a failure, an inconclusive MUST, an entry to remove.
+    `tally` is how often each verdict was given where several runs are merged, () for a single run; then
+    `verdict` is the one that needs most attention.
+    """
 
     requirement: str
     level: Level
@@ -69,9 +80,16 @@ class ResultRow:
     judged: int = 0
     probes: tuple[str, ...] = ()
     seconds: float = 0.0
+    method: str = ""
+    group: str = ""
+    baseline: str = ""
+    red: bool = False
+    tally: tuple[tuple[Verdict, int], ...] = ()
 
     @classmethod
-    def of(cls, result: Result, findings: Sequence[FoundFinding]) -> ResultRow:
+    def of(
+        cls, result: Result, findings: Sequence[FoundFinding], *, baseline: str = "", red: bool = False
+    ) -> ResultRow:
         """From a judge's result."""
         row = result.requirement
         return cls(
@@ -86,33 +104,44 @@ class ResultRow:
             result.judged,
             result.probes,
             round(result.seconds, 3),
+            method=row.judged,
+            group=row.group,
+            baseline=baseline,
+            red=red,
         )
 
-    def to_json(self) -> str:
-        """The row as JSON text: plain enough for its way from a worker process."""
-        return json.dumps(asdict(self))
+    @property
+    def flaky(self) -> bool:
+        """Whether merged runs differ in their verdict."""
+        return len(self.tally) > 1
 
-    @classmethod
-    def from_data(cls, raw: Mapping[str, Any]) -> ResultRow:
-        """Read back what `asdict` made of one."""
-        findings = tuple(
-            FoundFinding(**{**f, "span": None if f["span"] is None else (f["span"][0], f["span"][1])})
-            for f in raw["findings"]
-        )
-        data = {
-            **raw,
-            "level": Level(raw["level"]),
-            "verdict": Verdict(raw["verdict"]),
-            "findings": findings,
-            "notes": tuple(raw["notes"]),
-            "probes": tuple(raw["probes"]),
-        }
-        return cls(**data)
+    @property
+    def times(self) -> tuple[int, int]:
+        """In how many of how many runs the verdict was given: (1, 1) for a single run."""
+        if not self.tally:
+            return (1, 1)
+        return dict(self.tally)[self.verdict], sum(count for _, count in self.tally)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What the run was told of its target: declared capabilities with their values, effects allowed, switches."""
+
+    capabilities: tuple[tuple[str, str], ...] = ()
+    effects: tuple[str, ...] = ()
+    script: bool = True
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Everything that one run said of one target. `seconds` is the wall time of its probes and rules."""
+    """Everything that one run said of one target, or that several runs of it said together (`runs`).
+
+    `seconds` is what probes and rules took, `duration` the wall time of the whole session. `testable` counts
+    the requirements of the revision that can be tested. `exit_status` is the session's (`conformance.exits`),
+    None where no session gave one. `gave_up` says why the target was not probed to the end, "" if it was.
+    `id` says nothing about the machine.
+    """
 
     target: str
     protocol: str
@@ -121,12 +150,47 @@ class RunResult:
     started: str = ""
     seconds: float = 0.0
     suite: str = __version__
+    title: str = ""  # of the protocol revision
+    document: str = ""  # that describes it
+    declared: Declared = Declared()
+    testable: int = 0
+    duration: float = 0.0
+    exit_status: int | None = None
+    gave_up: str = ""
+    runs: int = 1
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def counts(self) -> dict[Verdict, int]:
         """How often each verdict was given; every verdict is a key."""
         counted = Counter(row.verdict for row in self.rows)
         return {verdict: counted[verdict] for verdict in Verdict}
+
+    @property
+    def counts_by_level(self) -> dict[Level, dict[Verdict, int]]:
+        """The same for each level; every level and every verdict is a key."""
+        counted = Counter((row.level, row.verdict) for row in self.rows)
+        return {level: {verdict: counted[level, verdict] for verdict in Verdict} for level in Level}
+
+    @property
+    def hidden(self) -> int:
+        """How many failures the baseline hides."""
+        return self.counts[Verdict.EXPECTED]
+
+    @property
+    def stale(self) -> int:
+        """How many entries of the baseline must be removed: they pass now, or have expired."""
+        return sum(row.baseline in ("stale", "expired") for row in self.rows)
+
+    @property
+    def flaky(self) -> int:
+        """How many requirements differ between the runs that are merged here."""
+        return sum(row.flaky for row in self.rows)
+
+    @property
+    def coverage(self) -> tuple[int, int]:
+        """How many of the revision's testable requirements have a verdict on the target."""
+        return sum(row.verdict not in OPEN for row in self.rows), max(self.testable, len(self.rows))
 
     @property
     def slowest(self) -> ResultRow | None:
@@ -137,64 +201,8 @@ class RunResult:
         """The last line of a run."""
         counts = self.counts
         parts = [f"{counts[verdict]} {short}" for verdict, short in SHORT.items()]
-        if counts[Verdict.EXPECTED]:
-            parts.append(f"{counts[Verdict.EXPECTED]} expected")
+        extra = {"expected": self.hidden, "stale in the baseline": self.stale, "flaky": self.flaky}
+        parts += [f"{count} {word}" for word, count in extra.items() if count]
+        if self.runs > 1:
+            parts.append(f"{self.runs} runs")
         return " · ".join([*parts, f"suite {self.suite}", self.protocol, self.target])
-
-
-def dumps(run: RunResult) -> str:
-    """The run as one JSON document with header and footer."""
-    counts = {verdict.value: count for verdict, count in run.counts.items()}
-    document = {
-        "header": {
-            "format": FORMAT,
-            "suite": run.suite,
-            "protocol": run.protocol,
-            "target": run.target,
-            "name": run.name,
-            "started": run.started,
-        },
-        "results": [asdict(row) for row in run.rows],
-        "footer": {
-            "complete": True,
-            "results": len(run.rows),
-            "counts": counts,
-            "seconds": round(run.seconds, 3),
-        },
-    }
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-
-
-def loads(text: str, *, where: str = "result") -> RunResult:
-    """Read a result document. Raises `ResultError` where it is no result, damaged or truncated."""
-    try:
-        raw = json.loads(text)
-    except ValueError as error:
-        raise ResultError(f"{where}: not a whole JSON document (truncated?): {error}") from None
-    if not isinstance(raw, dict) or raw.get("header", {}).get("format") != FORMAT:
-        raise ResultError(f"{where}: not a result: expected a header with format {FORMAT!r}")
-    try:
-        header, footer = raw["header"], raw["footer"]
-        rows = tuple(ResultRow.from_data(entry) for entry in raw["results"])
-        if footer["results"] != len(rows):
-            raise ResultError(
-                f"{where}: truncated: the footer counts {footer['results']} results, {len(rows)} are there"
-            )
-        return RunResult(
-            header["target"],
-            header["protocol"],
-            rows,
-            name=header["name"],
-            started=header["started"],
-            seconds=footer["seconds"],
-            suite=header["suite"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ResultError):
-            raise
-        raise ResultError(f"{where}: a damaged result: {type(error).__name__}: {error}") from None
-
-
-def read(path: Path) -> RunResult:
-    """Read a result file. Raises `ResultError`, and `OSError` where it cannot be opened."""
-    return loads(path.read_text(encoding="utf-8"), where=str(path))

@@ -12,7 +12,9 @@ from conformance.catalogue import catalogue, own_validator
 from conformance.findings import Finding, Level, Verdict
 from conformance.judge import Evidence, Result
 from conformance.profile_file import default_profile
-from conformance.report.model import FoundFinding, ResultRow, RunResult, dumps
+from conformance.report.exhibits import Exhibit, exhibited
+from conformance.report.files import dumps, loads
+from conformance.report.model import ResultRow, RunResult
 from conformance.schema_store import problems, read_schema, schema_root
 from conformance.script import Failure, Fill, ModelTurn, Script, ToolCall
 from conformance.transcript import (
@@ -119,6 +121,9 @@ def test_a_result_as_it_is_written_is_valid(verdict: Verdict) -> None:
     evidence = (Evidence("text", Finding("t", "e", "o", "stream", 3, (1, 2))),) if guilty else ()
     reason = "why" if verdict in (Verdict.NOT_APPLICABLE, Verdict.INCONCLUSIVE) else ""
     result = Result(requirement, Level.MUST, verdict, evidence, reason, ("n",), 4, ("text",), 0.5)
-    findings = [FoundFinding.of(entry, saved="o/a.json", curl="curl x") for entry in evidence]
+    exhibit = Exhibit(observation(), "o/a.json")
+    findings = exhibited(evidence, lambda probe: exhibit, lambda text: text)
     run = RunResult("http://h", "penguin/2", (ResultRow.of(result, findings),), "n", "2026-01-01", 1.0)
     assert problems(own_validator("result"), json.loads(dumps(run))) == ()
+    assert loads(dumps(run)) == run
+    assert not guilty or (findings[0].excerpt is not None and findings[0].timeline is not None)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from conformance import exits
-from conformance.report import model
+from conformance.report import files
 from tests.support.commands import Ran, conformance
 from tests.support.proxy import rewriting_proxy
 from tests.support.reference import reference_server
@@ -76,7 +76,7 @@ def test_a_correct_server(good: str, tmp_path: Path) -> None:
         "SSE-HTTP-05c": ("pass", "passed"),
         "SSE-HTTP-10": ("not-applicable", "skipped"),
     }
-    result = model.read(tmp_path / "out" / "agentsmithy-2.json")
+    result = files.read(tmp_path / "out" / "agentsmithy-2.json")
     assert result.summary_line() == ran.last_line
     assert "slowest requirement: " in ran.out
 
@@ -98,7 +98,7 @@ def test_a_wrong_server(wrong: str, tmp_path: Path) -> None:
         "sse-conformance explain AS-2-01",
     ):
         assert words in ran.out, words
-    result = model.read(tmp_path / "out" / "agentsmithy-2.json")
+    result = files.read(tmp_path / "out" / "agentsmithy-2.json")
     row = next(row for row in result.rows if row.requirement == "AS-2-01")
     assert row.findings
     summary = (tmp_path / "out" / "summary.md").read_text()
@@ -130,7 +130,7 @@ def test_workers_say_the_same(wrong: str, tmp_path: Path) -> None:
     ran = judge(wrong, tmp_path, "-n", "2", "--junit-xml", "junit.xml")
     assert ran.code == exits.FAILED, ran.all
     assert ran.last_line.startswith("2 pass · 1 fail · 0 warn · 1 note · 1 n/a"), ran.all
-    assert model.read(tmp_path / "out" / "agentsmithy-2.json").summary_line() == ran.last_line
+    assert files.read(tmp_path / "out" / "agentsmithy-2.json").summary_line() == ran.last_line
 
 
 def test_several_targets_have_a_line_each(good: str, wrong: str, tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""The formats that a result can be rendered in, by name: where a new one is entered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from conformance.report import badge, ctrf, files, html, markdown, text
+from conformance.report.compare import Compared
+from conformance.report.model import RunResult
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What is to be rendered: results, one for each target, and, if asked for, what changed since older ones."""
+
+    runs: tuple[RunResult, ...]
+    compared: Compared | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format: what it is for, and how it is made. `compares` says whether it can show a comparison."""
+
+    help: str
+    render: Callable[[Rendering], str]
+    compares: bool = False
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "html": Format(
+            "one self-contained page", lambda r: html.render(r.runs, r.compared) + "\n", compares=True
+        ),
+        "markdown": Format(
+            "for pull requests and CI summaries", lambda r: markdown.render(r.runs, r.compared), compares=True
+        ),
+        "text": Format("for a terminal", lambda r: text.render(r.runs, r.compared), compares=True),
+        "json": Format("the merged results, one for each target", lambda r: files.dumps_all(r.runs)),
+        "ctrf": Format("Common Test Report Format, JSON", lambda r: ctrf.render(r.runs)),
+        "badge": Format("shields.io endpoint, JSON", lambda r: badge.render(r.runs)),
+        "badge-svg": Format("the same as a picture", lambda r: badge.render_svg(r.runs)),
+    }
+)
