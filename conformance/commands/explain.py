@@ -1,4 +1,4 @@
-"""`sse-conformance explain ID`: what a requirement means, where it comes from, how it is judged."""
+"""`sse-conformance explain ID`: what a requirement means, how it is judged and how it fails, with examples in bytes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,33 @@ import textwrap
 
 from conformance import exits
 from conformance.catalogue import Requirement, catalogue, protocols
+from conformance.findings import Level
 
 _LEVELS = {"M": "must", "S": "should", "I": "reported only"}
+
+_EXAMPLES = """examples:
+  sse-conformance explain PG-CON-01
+  sse-conformance explain SSE-FMT-02 --protocol penguin/2
+"""
+
+_EXAMPLES = """examples:
+  sse-conformance explain PG-CON-01
+  sse-conformance explain SSE-FMT-07a --protocol agentsmithy/2
+"""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
-        "explain", help="explain a requirement", description="Explain a requirement."
+        "explain",
+        help="explain a requirement",
+        description="Explain a requirement: what it says and where, how it is judged, a good and a bad example in\n"
+        "bytes, and the faults of the reference server that show that it can fail.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("id", metavar="ID", help="a requirement's id, such as PG-CON-01")
+    parser.add_argument("--protocol", metavar="P/R", help="show the example of this protocol revision")
     parser.set_defaults(run=run)
 
 
@@ -35,6 +52,12 @@ def run(options: argparse.Namespace) -> int:
         print(f"unknown requirement {options.id!r}{hint}", file=sys.stderr)
         return exits.USAGE
     rows = known[wanted]
+    if options.protocol is not None and options.protocol not in rows:
+        print(
+            f"{wanted} is no requirement of {options.protocol!r}: it is one of {', '.join(rows)}",
+            file=sys.stderr,
+        )
+        return exits.USAGE
     row = next(iter(rows.values()))
     levels = ", ".join(f"{_LEVELS[r.level.value]} in {protocol}" for protocol, r in rows.items())
     print(f"{row.id}\n")
@@ -48,7 +71,27 @@ def run(options: argparse.Namespace) -> int:
     if row.excluded:
         _paragraph("not tested", row.excluded)
     _paragraph("judged", row.judged)
+    if not row.excluded:
+        _shown(rows, options.protocol or next(iter(rows)))
     return exits.OK
+
+
+def _shown(rows: dict[str, Requirement], protocol: str) -> None:
+    """The examples and faults of a revision: of the one that has an example of its own, if none was asked for."""
+    from conformance.report.requirement_pages import entry  # other commands need not wait for templates
+
+    made = entry(rows[protocol], protocol)
+    if made.example is not None:
+        good, bad = ("one way", "another") if made.row.level is Level.INFO else ("good", "bad")
+        print(f"\n{good}, in {made.example.protocol}\n\n{textwrap.indent(made.good, '    ')}")
+        print(f"\n{bad}: {made.example.why}\n\n{textwrap.indent(made.bad, '    ')}")
+    if made.faults:
+        print(f"\nfaults of the reference server that show that it can fail, in {made.faulty}\n")
+        for fault in made.faults:
+            print(f"    {fault.name:<36}  {fault.summary}")
+        print(f"\n{textwrap.indent(made.shown, '    ')}")
+    if made.evidence:
+        print(f"\n{made.evidence}")
 
 
 def _paragraph(label: str, text: str) -> None:
