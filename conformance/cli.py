@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from conformance import __version__, exits
-from conformance.commands import check, explain, passthrough, report, requirements, test
+from conformance.commands import check, completion, explain, passthrough, report, requirements, test
 
 _EXAMPLES = """examples:
   sse-conformance test http://127.0.0.1:8000 --sse-protocol penguin/2
@@ -19,9 +19,8 @@ _EXAMPLES = """examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns its exit code (`conformance.exits`)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command, with every subcommand."""
     parser = argparse.ArgumentParser(
         prog="sse-conformance",
         description="Judge the event streams of AI agent servers.",
@@ -30,8 +29,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"sse-conformance {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (test, passthrough, check, report, requirements, explain):
+    for module in (test, passthrough, check, report, requirements, explain, completion):
         module.register(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns its exit code (`conformance.exits`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser()
     try:
         options, rest = parser.parse_known_args(arguments)
         if rest and not getattr(options, "takes_rest", False):

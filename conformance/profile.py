@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -99,7 +99,7 @@ class Template:
 
     method: str
     path: str
-    body: Any = None
+    body: Any = field(default=None, hash=False)  # JSON: tables and lists have no hash
     answer: str = "/id"
 
 

@@ -217,7 +217,8 @@ def _base_url(url: str, where: str) -> str:
     if not usable or re.search(r"[\x00-\x20\x7f]", url):
         raise ProfileError(f"{where}: {url!r} is no base URL: expected http://host:port or https://host")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ProfileError(f"{where}: {url!r} has a query or a fragment: a base URL has none")
+        shown = re.split("[?#]", url)[0]  # a query may hold a secret
+        raise ProfileError(f"{where}: {shown!r} has a query or a fragment: a base URL has none")
     return url.rstrip("/")
 
 

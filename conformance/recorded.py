@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance import __version__
+from conformance.live_input import leading_heads
 from conformance.profile import Profile
 from conformance.profile_file import ProfileError, default_profile
 from conformance.rules.base import RECORDED
@@ -42,12 +43,21 @@ HEAD_BYTES = 16 * 1_048_576  # cap on the `.json` beside a body
 NOWHERE = "http://localhost"  # the base URL of a recording that names no host
 
 
+class BinaryReader(Protocol):
+    """What a recording is read from: a binary file, or what may give fewer bytes than it is asked for."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most so many bytes; b"" at the end."""
+
+
 class RecordingError(ValueError):
     """A recording that cannot be read: one line that names the file and what is wrong with it."""
 
 
-def read_recording(path: str, protocol: str | None = None) -> Observation:
-    """Read a recording, or a saved observation; "-" is standard input.
+def read_recording(
+    path: str, protocol: str | None = None, *, piped: BinaryReader | None = None
+) -> Observation:
+    """Read a recording, or a saved observation; "-" is standard input, read by `piped` where that is given.
 
     The observation of a recording has the probe name "recorded" and one transcript of that role, under the
     default profile of `protocol`. Its fact "head" is "assumed" where nothing is known of the exchange: then
@@ -55,7 +65,7 @@ def read_recording(path: str, protocol: str | None = None) -> Observation:
     A saved observation comes back as it was. Raises `RecordingError`.
     """
     if path == "-":
-        return _read(sys.stdin.buffer, "standard input", None, protocol)
+        return _read(piped or sys.stdin.buffer, "standard input", None, protocol)
     file = Path(path)
     try:
         with file.open("rb") as body:
@@ -64,7 +74,7 @@ def read_recording(path: str, protocol: str | None = None) -> Observation:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
 
 
-def _read(body: BinaryIO, where: str, file: Path | None, protocol: str | None) -> Observation:
+def _read(body: BinaryReader, where: str, file: Path | None, protocol: str | None) -> Observation:
     first = body.read(PIECE)
     if first.lstrip()[:1] == b"{" and (file is None or file.suffix == ".json"):
         taken, too_long = _take(_pieces(first, body), SAVED_BYTES)
@@ -161,7 +171,7 @@ def _profile(protocol: str, head: dict[str, Any] | None) -> Profile:
         raise RecordingError(str(error)) from None
 
 
-def _pieces(first: bytes, body: BinaryIO) -> Iterator[bytes]:
+def _pieces(first: bytes, body: BinaryReader) -> Iterator[bytes]:
     piece = first
     while piece:
         yield piece
@@ -279,18 +289,19 @@ def _bare(
 
 
 def _leading_head(pieces: list[bytes]) -> tuple[Head | None, list[bytes]]:
-    """The response head that stands in front of the body (as `curl -i` writes it), and the body."""
+    """The response head that stands in front of the body (as `curl -i` writes it), and the body.
+
+    Of several heads (`curl -iL`, interim answers) the last one counts.
+    """
     first = pieces[0]
-    if not first.startswith(b"HTTP/"):
+    begins, offset = leading_heads(first) or (0, 0)
+    if not offset:
         return None, pieces
-    for blank in (b"\r\n\r\n", b"\n\n"):
-        text, found, rest = first.partition(blank)
-        if found:
-            break
-    lines = text.decode("latin-1").splitlines()
+    rest = first[offset:]
+    lines = first[begins:offset].decode("latin-1").strip().splitlines()
     version, _, status = lines[0].removeprefix("HTTP/").partition(" ")
     code, _, reason = status.partition(" ")
-    if not found or not code.isdigit():
+    if not code.isdigit():
         return None, pieces
     fields = (line.partition(":") for line in lines[1:])
     headers = tuple((name.strip(), value.strip()) for name, _, value in fields)

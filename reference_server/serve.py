@@ -103,13 +103,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+_EPILOG = """Base URLs: /agentsmithy/1 and /2, /penguin/1 and /2; the root serves the newest of each.
+
+examples:
+  sse-conformance serve --port 8000
+  sse-conformance serve --port 8000 --heartbeat 1 --auth bearer:secret --cors http://localhost:3000
+  sse-conformance serve --fault done-twice
+  sse-conformance serve --list-faults
+"""
+
+
 def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
     """Settings and scenarios from a command line. Raises `UsageError` or `ScenarioError`."""
     default = Settings()
     parser = _Parser(
         prog="sse-conformance serve",
         description="Reference server of the AgentSmithy and Penguin event streams.",
-        epilog="Base URLs: /agentsmithy/1 and /2, /penguin/1 and /2; the root serves the newest of each.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument

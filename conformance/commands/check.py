@@ -4,18 +4,34 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
 
 from conformance import exits
+from conformance.baseline import Baseline, BaselineError, load
 from conformance.catalogue import protocols
-from conformance.findings import Level, Verdict
+from conformance.findings import Verdict
 from conformance.judge import HarnessError, Result
+from conformance.live_input import LiveInput
 from conformance.offline import judge_observation
 from conformance.recorded import RecordingError, read_recording
+from conformance.redact import Redactor
+from conformance.report.exhibits import Exhibit, exhibited
 from conformance.report.failure import describe
-from conformance.report.model import FoundFinding, ResultRow, RunResult, dumps
+from conformance.report.files import dumps
+from conformance.report.model import ResultRow, RunResult
 from conformance.rules.base import Case
 from conformance.transcript import Observation
+
+_EXAMPLES = """examples:
+  sse-conformance check recording.sse --protocol agentsmithy/2
+  sse-conformance check report/observations/penguin-2.plain.json -v
+  curl -N URL | sse-conformance check - --protocol penguin/1
+  curl -iN URL | sse-conformance check - --protocol penguin/2 --max-seconds 10
+"""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,15 +40,46 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "check",
         help="judge recordings offline",
         description="Judge recorded event streams: an .sse body (with the .json of the same name beside it, "
-        "if there is one), '-' for standard input, or an observation that a run saved.",
+        "if there is one), '-' for standard input, or an observation that a run saved. Standard input is read as "
+        "it comes; it may begin with the response head (curl -i). Ctrl-C ends an endless one, and what came until "
+        "then is judged.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", nargs="+", help="recording, saved observation, or -")
     parser.add_argument(
         "--protocol", metavar="P/R", help="protocol revision; a saved observation knows its own"
     )
+    parser.add_argument(
+        "--max-events", type=_count, metavar="N", help="standard input: judge the first N events"
+    )
+    parser.add_argument(
+        "--max-seconds", type=_seconds, metavar="S", help="standard input: judge what comes within S seconds"
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="FILE",
+        help="expected failures (TOML): they do not fail the command, and the last line says how many are hidden",
+    )
     parser.add_argument("--json", action="store_true", help="print a result document instead of text")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every requirement that was judged")
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,11 +90,16 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return exits.USAGE
+    try:
+        baseline = load(Path(options.baseline)) if options.baseline else Baseline()
+    except BaselineError as error:
+        print(error, file=sys.stderr)
+        return exits.USAGE
     worst = exits.OK
     for name in options.file:
         try:
-            observation = read_recording(name, options.protocol)
-            results = judge_observation(observation)
+            observation = _piped(options) if name == "-" else read_recording(name, options.protocol)
+            results = _hidden(judge_observation(observation), baseline, observation.profile.protocol)
         except RecordingError as error:
             print(error, file=sys.stderr)
             worst = max(worst, exits.USAGE)
@@ -62,22 +114,81 @@ def run(options: argparse.Namespace) -> int:
     return worst
 
 
-def _findings(result: Result) -> list[FoundFinding]:
-    return [FoundFinding.of(evidence, saved="", curl="") for evidence in result.evidence]
+def _hidden(results: Iterable[Result], baseline: Baseline, protocol: str) -> list[Result]:
+    """The results with the failures that the baseline names. No entry is stale here: a recording cannot tell."""
+    made = []
+    for result in results:
+        known = baseline.get(result.requirement.id, protocol)
+        if known is not None and known.standing(result.verdict, date.today()) == "expected":
+            result = replace(result, verdict=Verdict.EXPECTED, reason=f"expected: {known.reason}")
+        made.append(result)
+    return made
+
+
+def _piped(options: argparse.Namespace) -> Observation:
+    counter = _Counter() if sys.stderr.isatty() and not sys.stdin.isatty() else None
+    with LiveInput(
+        sys.stdin.fileno(), max_events=options.max_events, max_seconds=options.max_seconds, watch=counter
+    ) as piped:
+        try:
+            return read_recording("-", options.protocol, piped=piped)
+        finally:
+            if counter is not None:
+                counter.close()
+            if piped.how:
+                print(f"standard input: {piped.how}: {_events(piped.events)} judged", file=sys.stderr)
+
+
+class _Counter:
+    """Says on a terminal what has come so far, at most ten times a second."""
+
+    def __init__(self) -> None:
+        self._said = 0.0
+        self._width = 0
+
+    def __call__(self, events: int, size: int) -> None:
+        if (now := time.monotonic()) - self._said >= 0.1:
+            self._said = now
+            self._show(f"{_events(events)}, {size:,} bytes (Ctrl-C ends and judges)")
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        self._show("")
+        print(end="\r", file=sys.stderr, flush=True)
+
+    def _show(self, line: str) -> None:
+        print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
+        self._width = len(line)
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count:,} events"
 
 
 def _document(name: str, observation: Observation, results: Sequence[Result]) -> RunResult:
-    rows = tuple(ResultRow.of(result, _findings(result)) for result in results)
+    exhibit = Exhibit(observation)
+    clean = Redactor(observation.profile).text
+
+    def row(result: Result) -> ResultRow:
+        found = exhibited(result.evidence, lambda probe: exhibit, clean)
+        # No `curl` line: what was asked is not known, or was long ago.
+        standing = "expected" if result.verdict is Verdict.EXPECTED else ""
+        red = result.verdict is Verdict.FAIL
+        return ResultRow.of(
+            result, tuple(replace(finding, curl="") for finding in found), baseline=standing, red=red
+        )
+
+    rows = tuple(row(result) for result in results)
     return RunResult(name, observation.profile.protocol, rows, "recording", observation.started)
 
 
 def _text(document: RunResult, observation: Observation, results: Sequence[Result], verbose: bool) -> str:
     case = Case(observation)
     parts = []
-    for result in results:
-        if result.evidence and result.level is not Level.INFO:
+    for result, row in zip(results, document.rows, strict=True):
+        if result.verdict in (Verdict.FAIL, Verdict.WARN):
             streams = [case.stream(evidence.finding.role) for evidence in result.evidence]
-            parts.append(describe(result, _findings(result), streams) + "\n")
+            parts.append(describe(result, row.findings, streams) + "\n")
     for result in results:
         if result.notes:
             parts.append(f"{result.requirement.id}: {'; '.join(result.notes)}")

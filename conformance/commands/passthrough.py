@@ -9,7 +9,7 @@ import argparse
 import runpy
 import sys
 
-_PROGRAMS = {
+PROGRAMS = {
     "serve": ("reference_server", "start the reference server", "sse-conformance serve --port 8000"),
     "model": ("reference_server.model", "start the scripted model", "sse-conformance model --port 8001"),
 }
@@ -17,7 +17,7 @@ _PROGRAMS = {
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommands; their options are the programs' own (`… serve --help`)."""
-    for name, (module, text, example) in _PROGRAMS.items():
+    for name, (module, text, example) in PROGRAMS.items():
         parser = commands.add_parser(name, help=text, add_help=False, usage=example)
         parser.set_defaults(run=run, takes_rest=True, module=module, program=f"sse-conformance {name}")
 

@@ -10,8 +10,25 @@ from pathlib import Path
 import pytest
 
 import conformance.suite
+from conformance.plugin import OPTIONS
 
 _URL = re.compile(r"^([a-z][a-z0-9_-]*/\d+=)?https?://")
+
+_EXAMPLES = """examples:
+  sse-conformance test http://127.0.0.1:8000 --sse-protocol penguin/2
+  sse-conformance test penguin/2=http://127.0.0.1:8000 agentsmithy/2=http://127.0.0.1:8001
+  sse-conformance test http://127.0.0.1:8000 --sse-profile server.toml --sse-baseline known.toml
+  sse-conformance test http://127.0.0.1:8000 --sse-protocol penguin/2 --sse-only PG-CON,SSE-FMT-01 --sse-report out
+  sse-conformance test http://127.0.0.1:8000 --sse-protocol penguin/2 -m must -n 2 --junit-xml junit.xml
+  sse-conformance test -q
+"""
+
+
+def _options() -> str:
+    named = [("--target [P/R=]URL", "server to judge; may be repeated, and left out before a URL")]
+    named += [("--sse-strict", "closed schemas; warnings fail")]
+    named += [(f"{flag} {flag.rpartition('-')[2].upper()}", text) for flag, _, text in OPTIONS.values()]
+    return "\n".join(["options of the suite:", *(f"  {left:<31} {text}" for left, text in named)])
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,7 +38,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="judge running servers",
         usage="sse-conformance test [[P/R=]URL ...] [pytest's and our options]",
         description="Judge running servers; without a URL, the built-in reference server in every protocol. "
-        "Every other argument goes to pytest: --sse-protocol P/R, --sse-profile FILE, --sse-only ID, -k, -m …",
+        "Every other argument goes to pytest: the options below, and all of its own (-k, -m, -x, -q, -n, "
+        "--junit-xml, --color …).",
+        epilog=f"{_options()}\n\n{_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run, takes_rest=True)
 

@@ -29,11 +29,19 @@ class ModelServer(uvicorn.Server):
             print(f"listening on http://{shown}:{port}", flush=True)
 
 
+_EPILOG = """examples:
+  sse-conformance model --port 8001
+  sse-conformance model --port 8001 --token secret --reasoning reasoning_content
+"""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     known = argparse.ArgumentParser(
         prog="sse-conformance model",
         description="An OpenAI-compatible model that answers what the script in the prompt says.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     known.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     known.add_argument("--port", type=_port, default=0, help="port; 0, the default, takes a free one")
