@@ -13,7 +13,7 @@ REPORT ?= reports/latest
 # More for pytest: make conformance ARGS="-k PG-FLT -n 2"
 ARGS ?=
 
-.PHONY: help conformance test check format bench proof flake real-penguin build clean
+.PHONY: help conformance test check format bench proof evidence flake mutants docs real-penguin build clean
 
 help:
 	@echo "make conformance [TARGET=URL] [PROTOCOL=P/R] [ARGS=…]   judge a server (default: the built-in reference server)"
@@ -21,8 +21,10 @@ help:
 	@echo "make check          lint and types"
 	@echo "make proof          the kill matrix: the suite against every fault and variant (ARGS='--only NAME')"
 	@echo "make flake          repeat the run 30 times plain, with busy cores and through a delaying proxy (ARGS='--runs 5')"
+	@echo "make mutants        would our tests notice if the decoder or a rule were slightly wrong?"
 	@echo "make bench          benchmarks, side by side"
 	@echo "make real-penguin   judge a real penguin-ai server"
+	@echo "make docs           the requirement pages, from the catalogues"
 	@echo "make build          wheel and sdist in dist/"
 
 conformance: $(READY)
@@ -50,6 +52,18 @@ proof: $(READY)
 
 flake: $(READY)
 	PYTHONPATH=. $(BIN)/python tests/proof/flake.py $(ARGS)
+
+# What each requirement was seen to fail under and to pass on, from the matrix and from judged servers.
+evidence: $(READY)
+	SSE_KEEP_RESULTS=reports/published/servers $(BIN)/pytest -q tests/servers
+	PYTHONPATH=. $(BIN)/python tests/proof/collect_evidence.py --proof reports/published/proof.json reports/published/servers/*.json
+	$(MAKE) docs
+
+mutants: $(READY)
+	PYTHONPATH=. $(BIN)/python tests/proof/mutants.py $(ARGS)
+
+docs: $(READY)
+	$(BIN)/sse-conformance requirements --format markdown -o docs/requirements
 
 real-penguin: $(READY)
 	$(BIN)/python tests/real/penguin.py $(ARGS)

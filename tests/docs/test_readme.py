@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import ROOT, run
+from tests.support.commands import ROOT, conformance, run
 from tests.support.reference import reference_server
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -46,12 +46,16 @@ def open_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the README speaks of."""
+def folder(tmp_path_factory: pytest.TempPathFactory, open_server: str) -> Path:
+    """A folder with the files that the README speaks of: a recording, and the reports of two runs."""
     path = tmp_path_factory.mktemp("readme")
     recording = ROOT / "tests" / "recordings" / "agentsmithy-1.13.0" / "multi.sse"
     shutil.copy(recording, path / "recording.sse")
     shutil.copy(recording.with_suffix(".json"), path / "recording.json")
+    judge = ("test", open_server, "--sse-protocol", "penguin/2", "--sse-report", "reports/latest")
+    ran = conformance(*judge, cwd=path, env=ENVIRONMENT)
+    assert ran.code == 0, ran.all
+    shutil.copytree(path / "reports/latest", path / "reports/before")
     return path
 
 
@@ -71,6 +75,22 @@ def test_a_command_works_as_written(command: str, folder: Path, server: str, ope
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = run("bash", "-c", command.replace(SERVER, url), cwd=folder, env=ENVIRONMENT | {"PATH": path})
     assert ran.code == 0, ran.all
+
+
+def test_the_test_of_a_server_s_own_works_as_written(tmp_path: Path, open_server: str) -> None:
+    (example,) = (text for _, text in blocks("python"))
+    conftest, test = example.split("# test_events.py\n")
+    fixture = f"import pytest\n@pytest.fixture\ndef server_url(): return {open_server!r}\n"
+    (tmp_path / "conftest.py").write_text(conftest + fixture, encoding="utf-8")
+    (tmp_path / "test_events.py").write_text(test, encoding="utf-8")
+    ran = run(sys.executable, "-m", "pytest", "-q", cwd=tmp_path, env=ENVIRONMENT)
+    assert ran.code == 0, ran.all
+    assert "1 passed" in ran.out
+
+
+def test_the_job_for_gitlab_is_the_one_to_copy() -> None:
+    (job,) = (text for _, text in blocks("yaml"))
+    assert job == (ROOT / "docs/ci/gitlab-ci.yml").read_text(encoding="utf-8")
 
 
 def test_every_option_is_in_the_reference() -> None:
