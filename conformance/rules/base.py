@@ -12,7 +12,7 @@ from functools import cached_property
 from conformance.findings import Judgement
 from conformance.message import Message
 from conformance.rules.one_pass import judge_streams
-from conformance.rules.stream import Stream, StreamContext, StreamRule
+from conformance.rules.stream import Listener, RuleByType, Stream, StreamContext, StreamRule
 from conformance.transcript import Action, Observation
 
 
@@ -159,7 +159,9 @@ __all__ = [
     "RECORDED",
     "Case",
     "Check",
+    "Listener",
     "Message",
+    "RuleByType",
     "Stream",
     "StreamContext",
     "StreamRule",

@@ -29,6 +29,9 @@ class StreamContext:
         return self.profile.protocol
 
 
+Listener = Callable[[Message], Iterable[Finding]]
+
+
 class StreamRule(ABC):
     """An incremental judgement over one stream: events in order, then the end. Bounded memory.
 
@@ -47,6 +50,18 @@ class StreamRule(ABC):
     def feed(self, message: Message) -> Iterable[Finding]:
         """Judge the next event."""
 
+    def listener(self, kind: str) -> Listener | None:
+        """What events of that type are given to; None: they are of no concern. Asked once for many events."""
+        return self.feed if self.types is None or kind in self.types else None
+
+    def counts(self, kind: str) -> bool:
+        """Whether an ordinary event of that type adds one to `judged` and nothing else.
+
+        Then it is counted and not fed. Ordinary is an event without an `event` name, whose data is one JSON
+        object with that type and without a member twice.
+        """
+        return False
+
     def skipped(self, block: Block) -> Iterable[Finding]:
         """Judge a block that dispatches nothing (comments, an id alone …)."""
         return ()
@@ -61,6 +76,19 @@ class StreamRule(ABC):
         return Finding(
             title, expected, observed, self.context.role, event.index, (event.block.start, event.block.end)
         )
+
+
+class RuleByType(StreamRule):
+    """A rule that does something else with each type of event: `listener` says what."""
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Judge the next event."""
+        listener = self.listener(message.type)
+        return () if listener is None else listener(message)
+
+    @abstractmethod
+    def listener(self, kind: str) -> Listener | None:
+        """What events of that type are given to."""
 
 
 T = TypeVar("T")
