@@ -56,7 +56,9 @@ class OrderGrows(RuleByType):
         order, time = body.get("order"), body.get("time")
         if _whole(order) and _whole(time):
             found += self._later(message, stream_of(identity), order, time)
-        elif "order" in body or "time" in body:  # whether it may lack them is its schema's business (PG-EVT-01)
+        elif (
+            "order" in body or "time" in body
+        ):  # whether it may lack them is its schema's business (PG-EVT-01)
             found.append(
                 self.finding(
                     message,
