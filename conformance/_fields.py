@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-Others = tuple[bytes | None, bytes | None, bytes | None]
-"""The values of `event`, `id`, `retry`; None where no line sets them."""
+Others = tuple[bytes | None, bytes | None, bytes | None, bool]
+"""The values of `event`, `id`, `retry`, None where no line sets them; and whether a line is of no field known."""
 
 
 def only_value(text: bytes) -> bytes | None:
@@ -26,6 +26,7 @@ def read_lines(lines: Iterable[bytes]) -> tuple[bytes | None, Others]:
     """What the lines of a block (without their endings) set: `data` (joined with LF), and the others."""
     data: list[bytes] = []
     event = identity = retry = None
+    unknown = False
     for line in lines:
         if line[:6] == b"data: ":
             data.append(line[6:])
@@ -43,8 +44,11 @@ def read_lines(lines: Iterable[bytes]) -> tuple[bytes | None, Others]:
                 identity = value
         elif field == b"event":
             event = value
-        elif field == b"retry" and value.isdigit():  # of bytes: ASCII digits, at least one
-            retry = value
+        elif field == b"retry":
+            if value.isdigit():  # of bytes: ASCII digits, at least one
+                retry = value
+        elif field:  # not a comment
+            unknown = True
     if len(data) == 1:
-        return data[0], (event, identity, retry)
-    return b"\n".join(data) if data else None, (event, identity, retry)
+        return data[0], (event, identity, retry, unknown)
+    return b"\n".join(data) if data else None, (event, identity, retry, unknown)

@@ -198,10 +198,11 @@ class Decoder(Framer):
     """Bytes in, blocks out.
 
     `max_line` counts the bytes of a line without its ending, `max_event` those of a block without the ending
-    of its blank line.
+    of its blank line. `unknown_fields`: whether a block so far has a line that is no comment and sets no field of
+    the standard: such lines are ignored (§9.2.6).
     """
 
-    __slots__ = ("_index", "_last_id", "_next", "_number", "_open")
+    __slots__ = ("_index", "_last_id", "_next", "_number", "_open", "unknown_fields")
 
     def __init__(self, *, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
         super().__init__(max_line, max_event)
@@ -210,6 +211,7 @@ class Decoder(Framer):
         self._next = 0  # where the next block starts
         self._last_id = b""
         self._open: Block | None = None  # the newest block, while an LF may still belong to it
+        self.unknown_fields = False
 
     def feed(self, data: bytes, at: float = 0.0) -> list[Block]:
         """The blocks that these bytes complete. Raises `WireError` past a cap, then and ever after."""
@@ -262,6 +264,8 @@ class Decoder(Framer):
             block._close = close
             if others[1] is not None:
                 self._last_id = others[1]
+            if others[3]:
+                self.unknown_fields = True
         else:
             # What `data` holds need not be kept twice.
             block._text = None

@@ -166,9 +166,8 @@ def _lines(stream: Stream, field: bytes, within: bytes) -> Iterator[tuple[Block,
 
 def _has(body: bytes, field: bytes) -> bool:
     """Whether a line may start with that field (False is certain)."""
-    return (
-        body.removeprefix(b"\xef\xbb\xbf").startswith(field) or b"\n" + field in body or b"\r" + field in body
-    )
+    first = body[:8].removeprefix(b"\xef\xbb\xbf")
+    return first.startswith(field) or b"\n" + field in body or (b"\r" in body and b"\r" + field in body)
 
 
 @check("SSE-EVT-03a", probes=EVERYWHERE, recorded=True, every=False)

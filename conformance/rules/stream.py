@@ -93,8 +93,19 @@ class RuleByType(StreamRule):
 
 T = TypeVar("T")
 
+FIELDS = frozenset({b"data", b"event", b"id", b"retry"})  # WHATWG HTML §9.2.6
+
 # Bodies below this size (bytes) are decoded once and kept; larger ones are decoded again where that is asked.
 KEPT = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """What is known of a stream when it has been decoded once."""
+
+    tail: Tail
+    error: WireError | None
+    unknown_fields: bool
 
 
 class Stream:
@@ -105,7 +116,7 @@ class Stream:
         self.transcript = transcript
         self.profile = profile
         self._derived: dict[str, Any] = {}
-        self._end: tuple[Tail, WireError | None] | None = None
+        self._end: _Ending | None = None
 
     def walk(self) -> Iterator[Block]:
         """Every complete block, decoded as asked for and not kept: for one pass in bounded memory."""
@@ -122,7 +133,7 @@ class Stream:
             yield from blocks
             if error is not None:
                 break
-        self._end = (decoder.tail(), error)
+        self._end = _Ending(decoder.tail(), error, decoder.unknown_fields)
 
     def read(self) -> Iterator[Message]:
         """The events with their data read as JSON: like `messages`, but a long stream is not kept."""
@@ -141,15 +152,21 @@ class Stream:
     @property
     def tail(self) -> Tail:
         """What the body's end left undispatched."""
-        return self._ending[0]
+        return self._ending.tail
 
     @property
     def decode_error(self) -> WireError | None:
         """The decoder's own error (a cap), if it stopped."""
-        return self._ending[1]
+        return self._ending.error
 
     @property
-    def _ending(self) -> tuple[Tail, WireError | None]:
+    def known_fields_only(self) -> bool:
+        """Whether every line is a comment, blank, or of a field of the standard; False: there may be others."""
+        ending = self._ending
+        return ending.error is None and not ending.unknown_fields and FIELDS.issuperset(ending.tail.fields)
+
+    @property
+    def _ending(self) -> _Ending:
         if self._end is None:
             for _ in self.walk():
                 pass
