@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 Others = tuple[bytes | None, bytes | None, bytes | None, bool]
 """The values of `event`, `id`, `retry`, None where no line sets them; and whether a line is of no field known."""
@@ -22,8 +22,12 @@ def only_value(text: bytes) -> bytes | None:
     return text[6:last] if returned == last and feed < 0 else None
 
 
-def read_lines(lines: Iterable[bytes]) -> tuple[bytes | None, Others]:
+def read_lines(lines: Sequence[bytes]) -> tuple[bytes | None, Others]:
     """What the lines of a block (without their endings) set: `data` (joined with LF), and the others."""
+    if len(lines) == 2:  # as nearly always, where events have ids
+        first, second = lines
+        if first[:4] == b"id: " and second[:6] == b"data: " and 0 not in first:
+            return second[6:], (None, first[4:], None, False)
     data: list[bytes] = []
     event = identity = retry = None
     unknown = False

@@ -13,6 +13,7 @@ when it arrives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conformance._fields import Others, only_value, read_lines
@@ -240,8 +241,8 @@ class Decoder(Framer):
                 blocks.append(self._block(text, close, at, *read_lines(text.splitlines())))
             else:
                 blocks.append(self._block(text, close, at, value, None))
-        for lines in groups:
-            blocks.append(self._block(eol.join(lines) + eol, eol, at, *read_lines(lines)))
+        if groups:
+            self._group_blocks(groups, eol, at, blocks)
         if not self._returned:
             self._open = None
         elif blocks:
@@ -275,6 +276,35 @@ class Decoder(Framer):
         if data is not None:
             self._number += 1
         return block
+
+    def _group_blocks(
+        self, groups: list[Sequence[bytes]], eol: bytes, at: float, blocks: list[Block]
+    ) -> None:
+        # What streams with ids are made of: as above, in line.
+        index, number, start, last_id = self._index, self._number, self._next, self._last_id
+        for lines in groups:
+            data, others = read_lines(lines)
+            block = Block()
+            block.index = index
+            block.start = start
+            block._text = text = eol.join(lines) + eol
+            block.end = start = start + len(text) + len(eol)
+            block.at = at
+            block.data = data
+            block._number = number
+            block._close = eol
+            block._others = others
+            _, identity, _, unknown = others
+            if identity is not None:
+                last_id = identity
+            if unknown:
+                self.unknown_fields = True
+            block._last_id = last_id
+            index += 1
+            if data is not None:
+                number += 1
+            blocks.append(block)
+        self._index, self._number, self._next, self._last_id = index, number, start, last_id
 
     def _plain_blocks(self, values: list[bytes], close: bytes, at: float, blocks: list[Block]) -> list[Block]:
         # What most streams are made of: everything inline.
