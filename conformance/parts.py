@@ -8,7 +8,7 @@ schemas' business.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from conformance.message import Message
 
@@ -26,21 +26,43 @@ PART = "message.part.updated"
 STATUS = "session.status"
 
 
-class MessageInfo(NamedTuple):
+class MessageInfo:
     """A message as an event announces it. Times are milliseconds, None where absent or null.
 
-    `timed`: the event says anything about times at all.
+    `timed`: the event says anything about times at all. `agent`, `parent` and `error` are read when asked for. Not
+    frozen, for speed; nobody changes one.
     """
 
-    id: str
-    session: str
-    role: str
-    agent: str
-    parent: str
-    created: float | None
-    completed: float | None
-    timed: bool
-    error: Any
+    __slots__ = ("_raw", "completed", "created", "id", "role", "session", "timed")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self._raw = raw
+        self.id = _text(raw, "id")
+        self.session = _text(raw, "sessionID")
+        self.role = _text(raw, "role")
+        times = raw.get("time")
+        self.created: float | None = None
+        self.completed: float | None = None
+        self.timed = False
+        if isinstance(times, dict):
+            self.created = _number(times, "created")
+            self.completed = _number(times, "completed")
+            self.timed = "completed" in times or "created" in times
+
+    @property
+    def agent(self) -> str:
+        """The agent that speaks, "" where none is named."""
+        return _text(self._raw, "agent") or _text(self._raw, "agentID")
+
+    @property
+    def parent(self) -> str:
+        """The message that it answers, "" where none is named."""
+        return _text(self._raw, "parentID")
+
+    @property
+    def error(self) -> Any:
+        """What failed, None where nothing did."""
+        return self._raw.get("error")
 
 
 class PartInfo:
@@ -119,25 +141,9 @@ def message_info(message: Message) -> MessageInfo | None:
 def info_of(message: Message) -> MessageInfo:
     """The message that an event announces which is known to be a `message.updated`."""
     if message.memo is None:
-        message.memo = _message_info(message.properties)
+        message.memo = MessageInfo(message.properties)
     info: MessageInfo = message.memo
     return info
-
-
-def _message_info(raw: dict[str, Any]) -> MessageInfo:
-    times = raw.get("time")
-    times = times if isinstance(times, dict) else {}
-    return MessageInfo(
-        id=_text(raw, "id"),
-        session=_text(raw, "sessionID"),
-        role=_text(raw, "role"),
-        agent=_text(raw, "agent") or _text(raw, "agentID"),
-        parent=_text(raw, "parentID"),
-        created=_number(times, "created"),
-        completed=_number(times, "completed"),
-        timed="completed" in times or "created" in times,
-        error=raw.get("error"),
-    )
 
 
 def part_info(message: Message) -> PartInfo | None:

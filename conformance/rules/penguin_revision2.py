@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
@@ -22,10 +22,6 @@ STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time 
 def stream_of(identity: Any) -> str:
     """The name of the stream in an event's id, "" where it has none: `evt:<stream>:<number>`."""
     return identity.rpartition(":")[0] if isinstance(identity, str) else ""
-
-
-def _whole(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @stream_check("PG-2-01a", probes=ALL_STREAMS, families=FAMILIES)
@@ -43,7 +39,7 @@ class OrderGrows(RuleByType):
         self.judged += 1
         body = message.body
         identity, sent = body.get("id"), message.event.block.id
-        found = []
+        found: list[Finding] = []
         if (None if sent is None else sent.decode("utf-8", "replace")) != identity:
             found.append(
                 self.finding(
@@ -54,8 +50,14 @@ class OrderGrows(RuleByType):
                 )
             )
         order, time = body.get("order"), body.get("time")
-        if _whole(order) and _whole(time):
-            found += self._later(message, stream_of(identity), order, time)
+        if type(order) is int and type(time) is int:  # of JSON: no bool
+            name = stream_of(identity)
+            before = self._newest.get(name)
+            if before is None or (order > before[0] and time >= before[1]):
+                self._remember(name, (order, time))
+            else:
+                self._remember(name, (max(order, before[0]), max(time, before[1])))
+                found += self._not_later(message, name, before, (order, time))
         elif (
             "order" in body or "time" in body
         ):  # whether it may lack them is its schema's business (PG-EVT-01)
@@ -69,20 +71,11 @@ class OrderGrows(RuleByType):
             )
         return found
 
-    def _later(self, message: Message, name: str, order: int, time: int) -> Iterable[Finding]:
-        before = self._newest.get(name)
-        if before is None:
-            self._newest[name] = (order, time)
-            if len(self._newest) > STREAMS:
-                self._newest.popitem(last=False)
-            return ()
+    def _remember(self, name: str, newest: tuple[int, int]) -> None:
+        self._newest[name] = newest
         self._newest.move_to_end(name)
-        highest, latest = before
-        if order > highest and time >= latest:
-            self._newest[name] = (order, time)
-            return ()
-        self._newest[name] = (max(order, highest), max(time, latest))
-        return self._not_later(message, name, before, (order, time))
+        if len(self._newest) > STREAMS:
+            self._newest.popitem(last=False)
 
     def _not_later(
         self, message: Message, name: str, before: tuple[int, int], now: tuple[int, int]
