@@ -40,7 +40,9 @@ def json_texts(draw: st.DrawFn) -> bytes:
         text = f"{text[:-1]}{separators[0] if len(text) > 2 else ''}{name}{separators[1]}{json.dumps(draw(values))}}}"
     if draw(st.integers(0, 9)) == 0:
         at = draw(st.integers(0, len(text)))
-        text = text[:at] + draw(st.sampled_from(['"', "\\", "}", "\t", "NaN", "\\u0022", "00", "é"])) + text[at:]
+        text = (
+            text[:at] + draw(st.sampled_from(['"', "\\", "}", "\t", "NaN", "\\u0022", "00", "é"])) + text[at:]
+        )
     return text.encode("utf-8", "replace")
 
 

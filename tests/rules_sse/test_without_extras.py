@@ -19,7 +19,7 @@ from conformance.recorded import read_recording
 for path in sorted(Path(sys.argv[1]).rglob("*.sse")):
     protocol = "penguin/2" if "penguin" in str(path) else "agentsmithy/2"
     for result in judge_observation(read_recording(str(path), protocol)):
-        print(path.name, result.requirement.id, result.verdict, result.reason, result.judged, result.notes, result.evidence)
+        print(path.name, result)
 if sys.argv[2] != "nothing":
     assert not any(sys.modules.get(name) for name in sys.argv[2].split(","))
 """
