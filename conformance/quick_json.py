@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 try:
-    from orjson import loads as _loads
+    import orjson
 except ImportError:  # it is an extra
-
-    def _loads(data: bytes) -> Any:
-        raise ValueError("orjson is not installed")
+    orjson = None  # type: ignore[assignment]
 
 
 _EXACT = 2.0**63  # a float from here on may have been an integer of more than 64 bits
@@ -30,8 +28,10 @@ def quick_json(data: bytes) -> Any:
     A JSON text has two quotes for each of its strings, and one more for each quote within a string, escaped. So
     where it has no more quotes than the strings of the value account for, no name was dropped.
     """
+    if orjson is None:
+        return None
     try:
-        value = _loads(data)
+        value = orjson.loads(data)
         quotes = 2 * _strings(value)
     except (ValueError, RecursionError):
         return None
