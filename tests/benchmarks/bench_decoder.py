@@ -239,8 +239,8 @@ def linearity(rounds: int) -> list[str]:
     return [
         *rows,
         "",
-        f"A byte of a {LINES} MiB line costs at most {worst[0]:.2f} × what a byte of 1 MiB lines costs in the decoder's own "
-        f"work, {worst[1]:.2f} × with the copy, {worst[2]:.2f} × with the kernel's clearing of fresh memory.",
+        f"A byte of a {LINES} MiB line costs at most {worst[0]:.2f} × what a byte of 1 MiB lines costs in the "
+        f"decoder's own work, {worst[1]:.2f} × with the copy, {worst[2]:.2f} × in memory fresh from the kernel.",
     ]
 
 
