@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-Others = tuple[bytes | None, bytes | None, bytes | None]
-"""The values of `event`, `id`, `retry`; None where no line sets them."""
+Others = tuple[bytes | None, bytes | None, bytes | None, bool]
+"""The values of `event`, `id`, `retry`, None where no line sets them; and whether a line is of no field known."""
 
 
 def only_value(text: bytes) -> bytes | None:
@@ -22,10 +22,15 @@ def only_value(text: bytes) -> bytes | None:
     return text[6:last] if returned == last and feed < 0 else None
 
 
-def read_lines(lines: Iterable[bytes]) -> tuple[bytes | None, Others]:
+def read_lines(lines: Sequence[bytes]) -> tuple[bytes | None, Others]:
     """What the lines of a block (without their endings) set: `data` (joined with LF), and the others."""
+    if len(lines) == 2:  # as nearly always, where events have ids
+        first, second = lines
+        if first[:4] == b"id: " and second[:6] == b"data: " and 0 not in first:
+            return second[6:], (None, first[4:], None, False)
     data: list[bytes] = []
     event = identity = retry = None
+    unknown = False
     for line in lines:
         if line[:6] == b"data: ":
             data.append(line[6:])
@@ -43,8 +48,11 @@ def read_lines(lines: Iterable[bytes]) -> tuple[bytes | None, Others]:
                 identity = value
         elif field == b"event":
             event = value
-        elif field == b"retry" and value.isdigit():  # of bytes: ASCII digits, at least one
-            retry = value
+        elif field == b"retry":
+            if value.isdigit():  # of bytes: ASCII digits, at least one
+                retry = value
+        elif field:  # not a comment
+            unknown = True
     if len(data) == 1:
-        return data[0], (event, identity, retry)
-    return b"\n".join(data) if data else None, (event, identity, retry)
+        return data[0], (event, identity, retry, unknown)
+    return b"\n".join(data) if data else None, (event, identity, retry, unknown)

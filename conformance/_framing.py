@@ -53,6 +53,7 @@ class Framer:
         "_fold_at",
         "_folded",
         "_held",
+        "_held_before",
         "_lines",
         "_mark",
         "_max_event",
@@ -79,6 +80,7 @@ class Framer:
         self._part: list[bytes] = []  # the unfinished line in pieces,
         self._held = 0  # its bytes,
         self._folded = 0  # how many of its pieces are large, or were made of small ones,
+        self._held_before = 0  # the bytes in those,
         self._fold_at = PIECES  # and how many there are when it is time to look for more of those
         # States that are rare share one flag, so that most chunks pay one test for all of them.
         self._plain = False
@@ -157,7 +159,7 @@ class Framer:
 
     def _clear_part(self) -> None:
         self._part = []
-        self._held = self._folded = 0
+        self._held = self._held_before = self._folded = 0
         self._fold_at = PIECES
 
     def _in_bulk(self, data: bytes, start: int, pairs: Pairs, eol: bytes) -> Found:
@@ -194,10 +196,10 @@ class Framer:
         part.append(data)
         self._held += len(data)
         if len(part) >= self._fold_at:
-            small = part[self._folded :]
-            if sum(map(len, small)) < PIECES * SMALL:
-                part[self._folded :] = [b"".join(small)]
+            if self._held - self._held_before < PIECES * SMALL:
+                part[self._folded :] = [b"".join(part[self._folded :])]
             self._folded = len(part)
+            self._held_before = self._held
             self._fold_at = self._folded + PIECES
 
     def _by_line(self, data: bytes) -> Pairs:

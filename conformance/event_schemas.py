@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from conformance.schema_compile import Check, compiled
+from conformance.quick_schema import Check, quick_check
 from conformance.schema_store import SUFFIX, Problem, SchemaError, problems, schema_root, validator_for
 
 ENVELOPE = "envelope"  # the file that says what every event of the revision has, whatever its type
@@ -41,15 +41,17 @@ class EventSchemas:
         """Whether the revision documents this event type."""
         return kind in self.types
 
+    def of(self, kind: str) -> EventSchema:
+        """The schema of an event type; that of the envelope alone for what the revision does not document."""
+        return self.types.get(kind, self.envelope)
+
     def problems(self, value: Any) -> tuple[Problem, ...]:
         """What is wrong with an event, as read from JSON; () if nothing is.
 
-        The `type` member chooses the schema. An event without a usable type, or of a type that the revision
-        does not document, is held against the envelope alone.
+        The `type` member chooses the schema. An event without a usable type is held against the envelope alone.
         """
         kind = value.get("type") if isinstance(value, dict) else None
-        schema = self.types.get(kind, self.envelope) if isinstance(kind, str) else self.envelope
-        return schema.problems(value)
+        return self.of(kind if isinstance(kind, str) else "").problems(value)
 
 
 @cache
@@ -70,7 +72,7 @@ def event_schemas(protocol: str, strict: bool = False) -> EventSchemas:
 
 def _schema(path: Path, strict: bool) -> EventSchema:
     validator = validator_for(path, strict)
-    return EventSchema(compiled(validator.schema) or validator.is_valid, validator)
+    return EventSchema(quick_check(validator.schema) or validator.is_valid, validator)
 
 
 def _type(path: Path) -> str:

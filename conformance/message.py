@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from conformance.quick_json import quick_json
 from conformance.wire import Event
 
 TOO_MUCH = "more than this reader can hold"  # legal JSON beyond a limit of ours: nobody's fault
@@ -15,12 +16,12 @@ class Message:
 
     `value` is the JSON value (None where `error` says why there is none); `duplicates` are member names
     that occur twice in one object. `type` is the event's `type` member where it is an object with a string
-    there, else "". `limited`: there is no value because of a limit of this reader (nesting, digits of a
-    number), not because the data is no JSON. Not frozen, for speed; nobody changes one.
-    `memo` is where rules that read the value alike keep what they read.
+    there, else ""; `body` is the JSON object, {} where it is none. `limited`: there is no value because of a
+    limit of this reader (nesting, digits of a number), not because the data is no JSON. Not frozen, for speed;
+    nobody changes one. `memo` is where rules that read the value alike keep what they read.
     """
 
-    __slots__ = ("duplicates", "error", "event", "memo", "type", "value")
+    __slots__ = ("body", "duplicates", "error", "event", "memo", "type", "value")
 
     def __init__(self, event: Event, value: Any, error: str = "", duplicates: tuple[str, ...] = ()) -> None:
         self.event = event
@@ -28,18 +29,14 @@ class Message:
         self.error = error
         self.duplicates = duplicates
         self.memo: Any = None
-        kind = value.get("type") if isinstance(value, dict) else None
+        self.body: dict[str, Any] = value if isinstance(value, dict) else {}
+        kind = self.body.get("type")
         self.type: str = kind if isinstance(kind, str) else ""
 
     @property
     def limited(self) -> bool:
         """Whether a limit of this reader, not the data, is why there is no value."""
         return self.error.startswith(TOO_MUCH)
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """The JSON object, {} where it is none."""
-        return self.value if isinstance(self.value, dict) else {}
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -76,6 +73,9 @@ _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant).
 
 def read_message(event: Event) -> Message:
     """Read an event's data as exactly one JSON value (RFC 8259); NaN and Infinity are errors."""
+    value = quick_json(event.block.data or b"")
+    if value is not None:
+        return Message(event, value)
     try:
         return Message(event, _decode(event.data))
     except _Duplicate:

@@ -21,7 +21,9 @@ def judge_observation(observation: Observation) -> tuple[Result, ...]:
     unknown protocol revision.
     """
     profile = observation.profile
-    outcome = Outcome(observation.probe, Case(observation))
+    case = Case(observation)
+    case.judge_streams()
+    outcome = Outcome(observation.probe, case)
     results = []
     by_requirement: dict[str, list[Check]] = {}
     for check in checks(profile.family):

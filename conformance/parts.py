@@ -8,7 +8,6 @@ schemas' business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from conformance.heartbeat import DATA_HEARTBEATS
@@ -22,111 +21,155 @@ SYNTHETIC = frozenset({CONNECTED, GAP, *DATA_HEARTBEATS})
 TERMINAL = frozenset({"completed", "error"})  # tool states after which nothing follows
 
 
-@dataclass(frozen=True, slots=True)
+# The types of event that these readers know.
+MESSAGE = "message.updated"
+PART = "message.part.updated"
+STATUS = "session.status"
+
+
 class MessageInfo:
     """A message as an event announces it. Times are milliseconds, None where absent or null.
 
-    `timed`: the event says anything about times at all.
+    `timed`: the event says anything about times at all. `agent`, `parent` and `error` are read when asked for. Not
+    frozen, for speed; nobody changes one.
     """
 
-    id: str
-    session: str
-    role: str
-    agent: str
-    parent: str
-    created: float | None
-    completed: float | None
-    timed: bool
-    error: Any
+    __slots__ = ("_raw", "completed", "created", "id", "role", "session", "timed")
+
+    def __init__(self, raw: dict[str, Any]) -> None:
+        self._raw = raw
+        self.id = _text(raw, "id")
+        self.session = _text(raw, "sessionID")
+        self.role = _text(raw, "role")
+        times = raw.get("time")
+        self.created: float | None = None
+        self.completed: float | None = None
+        self.timed = False
+        if isinstance(times, dict):
+            self.created = _number(times, "created")
+            self.completed = _number(times, "completed")
+            self.timed = "completed" in times or "created" in times
+
+    @property
+    def agent(self) -> str:
+        """The agent that speaks, "" where none is named."""
+        return _text(self._raw, "agent") or _text(self._raw, "agentID")
+
+    @property
+    def parent(self) -> str:
+        """The message that it answers, "" where none is named."""
+        return _text(self._raw, "parentID")
+
+    @property
+    def error(self) -> Any:
+        """What failed, None where nothing did."""
+        return self._raw.get("error")
 
 
-@dataclass(frozen=True, slots=True)
 class PartInfo:
     """A part of a message as an event shows it.
 
     `text` is cumulative, `delta` the increment. `envelope_session` is `properties.sessionID`.
-    `ended`: the part itself carries an end time. The `tool…` members are those of a tool part's state.
+    `ended`: the part itself carries an end time. `agent`, and `tool`, `call`, `status` and `input`, which are those
+    of a tool part and its state, are read when asked for. Not frozen, for speed; nobody changes one.
     """
 
-    id: str
-    message: str
-    session: str
-    envelope_session: str
-    agent: str
-    type: str
-    text: str | None
-    delta: str | None
-    ended: bool
-    tool: str
-    call: str
-    status: str
-    input: Any
+    __slots__ = (
+        "_properties",
+        "_raw",
+        "delta",
+        "ended",
+        "envelope_session",
+        "id",
+        "message",
+        "session",
+        "text",
+        "type",
+    )
+
+    def __init__(self, properties: dict[str, Any]) -> None:
+        raw = properties.get("part")
+        self._properties = properties
+        self._raw: dict[str, Any] = raw if isinstance(raw, dict) else {}
+        get = self._raw.get
+        # Most events of a stream are parts: in line, what `_text` does.
+        self.id: str = value if isinstance(value := get("id"), str) else ""
+        self.message: str = value if isinstance(value := get("messageID"), str) else ""
+        self.session: str = value if isinstance(value := get("sessionID"), str) else ""
+        self.type: str = value if isinstance(value := get("type"), str) else ""
+        self.text: str | None = value if isinstance(value := get("text"), str) else None
+        self.delta: str | None = value if isinstance(value := properties.get("delta"), str) else None
+        self.envelope_session: str = value if isinstance(value := properties.get("sessionID"), str) else ""
+        times = get("time")
+        self.ended = isinstance(times, dict) and _number(times, "end") is not None
+
+    @property
+    def agent(self) -> str:
+        """The agent whose part it is, "" where none is named."""
+        return _text(self._raw, "agentID") or _text(self._properties, "agentID")
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool."""
+        return _text(self._raw, "tool")
+
+    @property
+    def call(self) -> str:
+        """The id of the call."""
+        return _text(self._raw, "callID")
+
+    @property
+    def status(self) -> str:
+        """The tool's state: "pending", "running", "completed", "error"."""
+        return _text(self._state, "status")
+
+    @property
+    def input(self) -> Any:
+        """The arguments of the call."""
+        return self._state.get("input")
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        state = self._raw.get("state")
+        return state if isinstance(state, dict) else {}
 
 
 def message_info(message: Message) -> MessageInfo | None:
     """The message that a `message.updated` event announces, None for other events."""
-    if message.type != "message.updated":
-        return None
-    if not isinstance(message.memo, MessageInfo):
-        message.memo = _message_info(message.properties)
-    return message.memo
+    return info_of(message) if message.type == MESSAGE else None
 
 
-def _message_info(raw: dict[str, Any]) -> MessageInfo:
-    times = raw.get("time")
-    times = times if isinstance(times, dict) else {}
-    return MessageInfo(
-        id=_text(raw, "id"),
-        session=_text(raw, "sessionID"),
-        role=_text(raw, "role"),
-        agent=_text(raw, "agent") or _text(raw, "agentID"),
-        parent=_text(raw, "parentID"),
-        created=_number(times, "created"),
-        completed=_number(times, "completed"),
-        timed="completed" in times or "created" in times,
-        error=raw.get("error"),
-    )
+def info_of(message: Message) -> MessageInfo:
+    """The message that an event announces which is known to be a `message.updated`."""
+    if message.memo is None:
+        message.memo = MessageInfo(message.properties)
+    info: MessageInfo = message.memo
+    return info
 
 
 def part_info(message: Message) -> PartInfo | None:
     """The part that a `message.part.updated` event shows, None for other events."""
-    if message.type != "message.part.updated":
-        return None
-    if not isinstance(message.memo, PartInfo):
-        message.memo = _part_info(message.properties)
-    return message.memo
+    return part_of(message) if message.type == PART else None
 
 
-def _part_info(properties: dict[str, Any]) -> PartInfo:
-    raw = properties.get("part")
-    raw = raw if isinstance(raw, dict) else {}
-    state, times = raw.get("state"), raw.get("time")
-    state = state if isinstance(state, dict) else {}
-    text, delta = raw.get("text"), properties.get("delta")
-    return PartInfo(
-        id=_text(raw, "id"),
-        message=_text(raw, "messageID"),
-        session=_text(raw, "sessionID"),
-        envelope_session=_text(properties, "sessionID"),
-        agent=_text(raw, "agentID") or _text(properties, "agentID"),
-        type=_text(raw, "type"),
-        text=text if isinstance(text, str) else None,
-        delta=delta if isinstance(delta, str) else None,
-        ended=isinstance(times, dict) and _number(times, "end") is not None,
-        tool=_text(raw, "tool"),
-        call=_text(raw, "callID"),
-        status=_text(state, "status"),
-        input=state.get("input"),
-    )
+def part_of(message: Message) -> PartInfo:
+    """The part that an event shows which is known to be a `message.part.updated`."""
+    if message.memo is None:
+        message.memo = PartInfo(message.properties)
+    part: PartInfo = message.memo
+    return part
 
 
 def status_of(message: Message) -> tuple[str, str] | None:
     """Session and kind ("busy", "idle", "retry" …) of a `session.status` event, None for other events."""
-    if message.type != "session.status":
+    if message.type != STATUS:
         return None
-    status = message.properties.get("status")
-    kind = _text(status, "type") if isinstance(status, dict) else status
-    return _text(message.properties, "sessionID"), kind if isinstance(kind, str) else ""
+    if message.memo is None:
+        status = message.properties.get("status")
+        kind = _text(status, "type") if isinstance(status, dict) else status
+        message.memo = _text(message.properties, "sessionID"), kind if isinstance(kind, str) else ""
+    read: tuple[str, str] = message.memo
+    return read
 
 
 def session_of(message: Message) -> str:

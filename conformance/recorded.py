@@ -184,7 +184,7 @@ def _take(pieces: Iterator[bytes], cap: int, lines: int | None = None) -> tuple[
     size = 0
     for piece in pieces:
         if lines is not None:
-            lines -= piece.count(b"\n") + piece.count(b"\r")
+            lines -= piece.count(b"\n") + (piece.count(b"\r") if b"\r" in piece else 0)
             if lines < 0:
                 return taken, True
         if size + len(piece) > cap:

@@ -13,6 +13,7 @@ when it arrives.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conformance._fields import Others, only_value, read_lines
@@ -198,10 +199,11 @@ class Decoder(Framer):
     """Bytes in, blocks out.
 
     `max_line` counts the bytes of a line without its ending, `max_event` those of a block without the ending
-    of its blank line.
+    of its blank line. `unknown_fields`: whether a block so far has a line that is no comment and sets no field of
+    the standard: such lines are ignored (§9.2.6).
     """
 
-    __slots__ = ("_index", "_last_id", "_next", "_number", "_open")
+    __slots__ = ("_index", "_last_id", "_next", "_number", "_open", "unknown_fields")
 
     def __init__(self, *, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
         super().__init__(max_line, max_event)
@@ -210,6 +212,7 @@ class Decoder(Framer):
         self._next = 0  # where the next block starts
         self._last_id = b""
         self._open: Block | None = None  # the newest block, while an LF may still belong to it
+        self.unknown_fields = False
 
     def feed(self, data: bytes, at: float = 0.0) -> list[Block]:
         """The blocks that these bytes complete. Raises `WireError` past a cap, then and ever after."""
@@ -238,8 +241,8 @@ class Decoder(Framer):
                 blocks.append(self._block(text, close, at, *read_lines(text.splitlines())))
             else:
                 blocks.append(self._block(text, close, at, value, None))
-        for lines in groups:
-            blocks.append(self._block(eol.join(lines) + eol, eol, at, *read_lines(lines)))
+        if groups:
+            self._group_blocks(groups, eol, at, blocks)
         if not self._returned:
             self._open = None
         elif blocks:
@@ -262,6 +265,8 @@ class Decoder(Framer):
             block._close = close
             if others[1] is not None:
                 self._last_id = others[1]
+            if others[3]:
+                self.unknown_fields = True
         else:
             # What `data` holds need not be kept twice.
             block._text = None
@@ -271,6 +276,35 @@ class Decoder(Framer):
         if data is not None:
             self._number += 1
         return block
+
+    def _group_blocks(
+        self, groups: list[Sequence[bytes]], eol: bytes, at: float, blocks: list[Block]
+    ) -> None:
+        # What streams with ids are made of: as above, in line.
+        index, number, start, last_id = self._index, self._number, self._next, self._last_id
+        for lines in groups:
+            data, others = read_lines(lines)
+            block = Block()
+            block.index = index
+            block.start = start
+            block._text = text = eol.join(lines) + eol
+            block.end = start = start + len(text) + len(eol)
+            block.at = at
+            block.data = data
+            block._number = number
+            block._close = eol
+            block._others = others
+            _, identity, _, unknown = others
+            if identity is not None:
+                last_id = identity
+            if unknown:
+                self.unknown_fields = True
+            block._last_id = last_id
+            index += 1
+            if data is not None:
+                number += 1
+            blocks.append(block)
+        self._index, self._number, self._next, self._last_id = index, number, start, last_id
 
     def _plain_blocks(self, values: list[bytes], close: bytes, at: float, blocks: list[Block]) -> list[Block]:
         # What most streams are made of: everything inline.

@@ -11,7 +11,15 @@ from conformance.catalogue import event_schemas
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.rules._agentsmithy import shown
-from conformance.rules.base import Case, StreamContext, StreamRule, check, stream_check
+from conformance.rules.base import (
+    Case,
+    Listener,
+    RuleByType,
+    StreamContext,
+    StreamRule,
+    check,
+    stream_check,
+)
 from conformance.transcript import Action
 
 _FAMILY = ("agentsmithy",)
@@ -19,7 +27,7 @@ _SHOWN = 4  # problems of one event
 
 
 @stream_check("AS-EVT-01", probes=STREAM_PROBES, families=_FAMILY)
-class EventShape(StreamRule):
+class EventShape(RuleByType):
     """Each event is an object with a string `type`, and known types have their members.
 
     Events that are not JSON at all are the business of SSE-FMT-06a, `dialog_id` that of AS-EVT-03.
@@ -29,13 +37,21 @@ class EventShape(StreamRule):
         super().__init__(context)
         self._schemas = event_schemas(context.protocol, strict=context.profile.strict)
 
-    def feed(self, message: Message) -> Iterable[Finding]:
-        if message.error:
-            return ()
-        self.judged += 1
-        value = message.value
-        if isinstance(value, dict) and not isinstance(value.get("dialog_id"), str):
-            value = {**value, "dialog_id": "-"}
+    def listener(self, kind: str) -> Listener:
+        schema = self._schemas.of(kind)
+
+        def judge(message: Message) -> Iterable[Finding]:
+            if message.error:
+                return ()
+            self.judged += 1
+            value = message.value
+            if isinstance(value, dict) and not isinstance(value.get("dialog_id"), str):
+                value = {**value, "dialog_id": "-"}
+            return () if schema.check(value) else self._problems(message, value)
+
+        return judge
+
+    def _problems(self, message: Message, value: Any) -> Iterable[Finding]:
         return [
             self.finding(
                 message,
@@ -75,6 +91,9 @@ class KnownTypes(StreamRule):
                 observed=f"type {kind[:80]!r}",
             )
         ]
+
+    def counts(self, kind: str) -> bool:
+        return self._schemas.knows(kind)
 
 
 @stream_check("AS-EVT-03", probes=STREAM_PROBES, families=_FAMILY)

@@ -13,7 +13,16 @@ from conformance.agentsmithy import STREAM_PROBES
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.rules._agentsmithy import shown
-from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
+from conformance.rules.base import (
+    Case,
+    Listener,
+    RuleByType,
+    Stream,
+    StreamContext,
+    StreamRule,
+    check,
+    stream_check,
+)
 
 _FAMILY = ("agentsmithy",)
 _SEGMENTS = ("chat", "reasoning", "summary")
@@ -22,14 +31,17 @@ _ENDS = {f"{name}_end": name for name in _SEGMENTS}
 
 
 @stream_check("AS-2-01", probes=STREAM_PROBES, families=_FAMILY)
-class UserFirst(StreamRule):
+class UserFirst(RuleByType):
     """The first event is the user's message."""
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._begun = not context.from_start
 
-    def feed(self, message: Message) -> Iterable[Finding]:
+    def listener(self, kind: str) -> Listener | None:
+        return None if self._begun else self._event
+
+    def _event(self, message: Message) -> Iterable[Finding]:
         if self._begun:
             return ()
         self._begun = True

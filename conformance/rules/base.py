@@ -12,7 +12,7 @@ from functools import cached_property
 from conformance.findings import Judgement
 from conformance.message import Message
 from conformance.rules.one_pass import judge_streams
-from conformance.rules.stream import Stream, StreamContext, StreamRule
+from conformance.rules.stream import Listener, RuleByType, Stream, StreamContext, StreamRule
 from conformance.transcript import Action, Observation
 
 
@@ -57,20 +57,25 @@ class Case:
     def judge_by(self, rule: type[StreamRule]) -> Judgement:
         """What an incremental rule says of all event streams; the other rules go along in the same pass."""
         if rule not in self._judgements:
-            self._judgements |= judge_streams(self.streams, self._rules_with(rule))
+            self._pass_over(rule)
         judgement = self._judgements[rule]
         if isinstance(judgement, Exception):
             raise judgement
         return judgement
 
-    def _rules_with(self, rule: type[StreamRule]) -> list[type[StreamRule]]:
+    def judge_streams(self) -> None:
+        """Let all incremental rules pass over the streams now: what others ask of a stream's end is known then."""
+        if not self._judgements:
+            self._pass_over()
+
+    def _pass_over(self, *first: type[StreamRule]) -> None:
         probe, family = self.observation.probe, self.profile.family
         others = (
             entry.rule
             for entry in _stream_rules
             if family in entry.families and (probe == RECORDED or probe in entry.probes)
         )
-        return list(dict.fromkeys((rule, *others)))
+        self._judgements |= judge_streams(self.streams, list(dict.fromkeys((*first, *others))))
 
 
 Judge = Callable[[Case], Judgement]
@@ -159,7 +164,9 @@ __all__ = [
     "RECORDED",
     "Case",
     "Check",
+    "Listener",
     "Message",
+    "RuleByType",
     "Stream",
     "StreamContext",
     "StreamRule",

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from conformance.catalogue import event_schemas
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
+from conformance.rules._newest import Newest
+from conformance.rules.base import (
+    Case,
+    Listener,
+    RuleByType,
+    Stream,
+    StreamContext,
+    StreamRule,
+    check,
+    stream_check,
+)
 from conformance.rules.everywhere import EVERYWHERE, SHOWN, counted, shown
 from conformance.transcript import Ended
 from conformance.wire import Block, Line
@@ -28,6 +37,10 @@ class NoEmptyNamedBlocks(StreamRule):
         """Count what has data."""
         self.judged += 1
         return ()
+
+    def counts(self, kind: str) -> bool:
+        """Whatever has data counts."""
+        return True
 
     def skipped(self, block: Block) -> Iterable[Finding]:
         """Judge a block that dispatches nothing."""
@@ -55,6 +68,10 @@ class IdsAlone(StreamRule):
         """Count what has data."""
         self.judged += 1
         return ()
+
+    def counts(self, kind: str) -> bool:
+        """Whatever has data counts."""
+        return True
 
     def skipped(self, block: Block) -> Iterable[Finding]:
         """Count a block that sets an id and nothing else."""
@@ -91,6 +108,10 @@ class _NamedEvents(StreamRule):
             return ()
         self._seen[key] = 1
         return (self._named(message, name),)
+
+    def counts(self, kind: str) -> bool:
+        """An ordinary event has no name."""
+        return True
 
     @abstractmethod
     def _named(self, message: Message, name: bytes) -> Finding:
@@ -145,9 +166,8 @@ def _lines(stream: Stream, field: bytes, within: bytes) -> Iterator[tuple[Block,
 
 def _has(body: bytes, field: bytes) -> bool:
     """Whether a line may start with that field (False is certain)."""
-    return (
-        body.removeprefix(b"\xef\xbb\xbf").startswith(field) or b"\n" + field in body or b"\r" + field in body
-    )
+    first = body[:8].removeprefix(b"\xef\xbb\xbf")
+    return first.startswith(field) or b"\n" + field in body or (b"\r" in body and b"\r" + field in body)
 
 
 @check("SSE-EVT-03a", probes=EVERYWHERE, recorded=True, every=False)
@@ -213,7 +233,7 @@ def retry_is_digits(case: Case) -> Judgement:
 
 
 @stream_check("SSE-EVT-04", probes=EVERYWHERE)
-class UniqueIds(StreamRule):
+class UniqueIds(RuleByType):
     """An id is a cursor: two events with one id, or an id beside its event, make resuming inexact.
 
     Not accused: an empty id (it resets the cursor), a synthetic frame that repeats the newest id (before a
@@ -223,35 +243,44 @@ class UniqueIds(StreamRule):
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
-        self._seen: OrderedDict[bytes, int] = OrderedDict()
+        self._seen: Newest[bytes] = Newest(WINDOW)
         self._newest = b""
         self._own = False  # some event has an id in its own block
         self._alone = False  # the block before set an id and dispatched nothing
         self._apart: Message | None = None  # the first event whose id stood in the block before
 
-    def feed(self, message: Message) -> Iterable[Finding]:
-        """Judge the next event."""
+    def listener(self, kind: str) -> Listener:
+        """Synthetic frames have a right of their own."""
+        return self._synthetic if kind.startswith(SYNTHETIC) else self._event
+
+    def _event(self, message: Message) -> Iterable[Finding]:
+        value = self._id(message)
+        if not value:
+            return ()
+        first = self._seen.add(value, message.event.index)
+        if first is not None:
+            return (self._twice(message, value, first),)
+        self._newest = value
+        return ()
+
+    def _synthetic(self, message: Message) -> Iterable[Finding]:
+        value = self._id(message)
+        if not value:
+            return ()
+        first = self._seen.get(value)
+        return () if first is None or value == self._newest else (self._twice(message, value, first),)
+
+    def _id(self, message: Message) -> bytes | None:
+        """The event's own id; None or empty where it has none to be judged."""
         value = message.event.block.id
         if value is None:
             if self._alone and self._apart is None:
                 self._apart = message
-            self._alone = False
-            return ()
+        else:
+            self._own = True
+            self.judged += 1 if value else 0
         self._alone = False
-        self._own = True
-        if not value:
-            return ()
-        self.judged += 1
-        first = self._seen.get(value)
-        if message.type.startswith(SYNTHETIC):
-            return () if first is None or value == self._newest else (self._twice(message, value, first),)
-        if first is not None:
-            return (self._twice(message, value, first),)
-        self._newest = value
-        self._seen[value] = message.event.index
-        if len(self._seen) > WINDOW:
-            self._seen.popitem(last=False)
-        return ()
+        return value
 
     def skipped(self, block: Block) -> Iterable[Finding]:
         """Remember an id that stands alone."""

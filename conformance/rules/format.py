@@ -104,6 +104,8 @@ def byte_order_marks(case: Case) -> Judgement:
 
 
 def _marks(body: bytes) -> Iterator[int]:
+    if body.isascii():  # known at once, where a search takes its time
+        return
     # A second mark right after the first is at the start of the first line, and not ignored.
     at = body.find(BOM, 1)
     while at >= 0:
@@ -119,17 +121,24 @@ def line_endings(case: Case) -> Judgement:
     judged = 0
     for stream in case.streams:
         body = stream.body
-        crlf = body.count(b"\r\n")
-        counts = {"LF": body.count(b"\n") - crlf, "CRLF": crlf, "CR": body.count(b"\r") - crlf}
-        used = [name for name, count in counts.items() if count]
+        used = _endings(body)
         if not used:
             continue
         judged += 1
         note = f"line endings: {used[0]}" if len(used) == 1 else f"line endings mixed: {', '.join(used)}"
-        if b"\n\n" not in body and (crlf or counts["CR"]):
+        if used != ["LF"] and b"\n\n" not in body:
             note += " (clients that split on LF LF see no event)"
         notes.append(note)
     return Judgement((), judged, tuple(dict.fromkeys(notes)))
+
+
+def _endings(body: bytes) -> list[str]:
+    """The kinds of line ending that are used."""
+    if b"\r" not in body:
+        return ["LF"] if b"\n" in body else []
+    crlf = body.count(b"\r\n")
+    counts = {"LF": body.count(b"\n") - crlf, "CRLF": crlf, "CR": body.count(b"\r") - crlf}
+    return [name for name, count in counts.items() if count]
 
 
 @check("SSE-FMT-05", probes=EVERYWHERE, recorded=True, every=False)

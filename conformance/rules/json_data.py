@@ -41,6 +41,10 @@ class OneJsonValue(StreamRule):
             ),
         )
 
+    def counts(self, kind: str) -> bool:
+        """The data of an ordinary event is one JSON object."""
+        return True
+
 
 @stream_check("SSE-FMT-06b", probes=EVERYWHERE)
 class NoDuplicateNames(StreamRule):
@@ -60,3 +64,7 @@ class NoDuplicateNames(StreamRule):
                 observed=f"{names} more than once in {_excerpt(message.event.data)}",
             ),
         )
+
+    def counts(self, kind: str) -> bool:
+        """No name comes twice in an ordinary event."""
+        return True

@@ -13,10 +13,10 @@ from conformance.findings import Finding, Judgement
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.everywhere import EVERYWHERE, SHOWN, counted, finding_at, shown
 from conformance.rules.format import BOM
+from conformance.rules.stream import FIELDS
 from conformance.transcript import Ended
 from conformance.wire import Block
 
-FIELDS = (b"data", b"event", b"id", b"retry")
 KNOWN = 10_000  # lines of one stream that are looked at in detail
 
 
@@ -40,7 +40,7 @@ def strays(stream: Stream) -> list[Stray]:
     Lines that start with U+FEFF are SSE-FMT-02's. The last line counts only if it is complete, or the
     server ended the stream by itself.
     """
-    found = [] if _plain(stream.body) else list(_stray_lines(stream))
+    found = [] if stream.known_fields_only else list(_stray_lines(stream))
     if not found:
         return []
     placed: list[Stray] = []
@@ -56,20 +56,6 @@ def strays(stream: Stream) -> list[Stray]:
         if current is None:
             break
     return placed
-
-
-def _plain(body: bytes) -> bool:
-    """Whether every line is a known field, a comment or blank; False: counting cannot tell, look closely."""
-    breaks = body.count(b"\n")
-    if body.count(b"\r") != body.count(b"\r\n") or not breaks:
-        return False
-    first = body.removeprefix(BOM)
-    if not first.startswith((b":", b"\n", b"\r", *(name + b":" for name in FIELDS))):
-        return False
-    # Every line but the first begins after an LF; what a stream begins lines with is counted at memory speed.
-    begun = body.count(b"\n\n") + body.count(b"\n\r\n") + body.count(b"\n:") + body.endswith(b"\n")
-    begun += sum(body.count(b"\n" + name + b":") for name in FIELDS)
-    return begun == breaks
 
 
 def _stray_lines(stream: Stream) -> Iterator[tuple[int, bytes]]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from conformance.findings import Finding, Judgement
-from conformance.message import Message, read_message
-from conformance.rules.stream import KEPT, Stream, StreamRule
-from conformance.wire import Block
+from conformance.message import read_message
+from conformance.rules.stream import KEPT, Listener, Stream, StreamRule
 
 # A defect of every event is shown by its first occurrences and a count …
 SHOWN = 25
 # … and after so many a rule need not look at the rest of the stream: explaining each costs time.
 ENOUGH = 1_000
+TYPES = 256  # event types of which it is remembered who listens: types are the server's to choose
 BLANK = 2  # bytes of a block that is a blank line and nothing else: no rule has anything to say of it
 
 
@@ -80,51 +80,92 @@ def judge_streams(
     }
 
 
-def _over(stream: Stream, seats: list[_Seat]) -> None:
-    skippers = [seat for seat in seats if type(seat.rule).skipped is not StreamRule.skipped]
-    wanted: dict[str, list[tuple[_Seat, Callable[[Message], Iterable[Finding]]]]] = {}
-    for item in _items(stream):
-        if isinstance(item, Block):
-            for seat in skippers:
-                seat.attempt(lambda seat=seat, item=item: seat.rule.skipped(item))  # type: ignore[misc]
-            continue
-        listeners = wanted.get(item.type)
-        if listeners is None:
-            listeners = [(seat, seat.rule.feed) for seat in seats if _wants(seat, item.type)]
-            if len(wanted) < 256:  # types are the server's to choose: never a table without a bound
-                wanted[item.type] = listeners
-        for seat, feed in listeners:
+class _Audience:
+    """Who is given the events of one type, and who only counts them (`ordinary` events alone)."""
+
+    __slots__ = ("came", "counting", "listening")
+
+    def __init__(self, seats: list[_Seat], kind: str, ordinary: bool) -> None:
+        self.came = 0
+        self.counting: list[StreamRule] = []
+        self.listening: list[tuple[_Seat, Listener]] = []
+        for seat in seats:
+            if seat.done:
+                continue
             try:
-                found = feed(item)
-                if found:
-                    seat.keep(found)
-                    if seat.done:
-                        wanted = {}  # asked anew, without it
+                listener = seat.rule.listener(kind)
+                counts = ordinary and listener is not None and seat.rule.counts(kind)
             except Exception as error:
                 seat.error = error
-                wanted = {}  # asked anew, without it
+                continue
+            if counts:
+                self.counting.append(seat.rule)
+            elif listener is not None:
+                self.listening.append((seat, listener))
+
+    def settle(self) -> None:
+        """Tell those who count how many came."""
+        for rule in self.counting:
+            rule.judged += self.came
+        self.came = 0
+
+
+class _Hall:
+    """Who listens to what. Rules are asked once for each type, and anew when one of them is done."""
+
+    def __init__(self, seats: list[_Seat]) -> None:
+        self._seats = seats
+        self.ordinary: dict[str, _Audience] = {}
+        self.odd: dict[str, _Audience] = {}
+
+    def enter(self, kind: str, ordinary: bool) -> _Audience:
+        """The audience of a type that has none yet."""
+        table = self.ordinary if ordinary else self.odd
+        if len(table) >= TYPES:
+            self.empty()
+        audience = table[kind] = _Audience(self._seats, kind, ordinary)
+        return audience
+
+    def empty(self) -> None:
+        """Count what was not counted yet, and forget who listens."""
+        for table in (self.ordinary, self.odd):
+            for audience in table.values():
+                audience.settle()
+            table.clear()
+
+
+def _over(stream: Stream, seats: list[_Seat]) -> None:
+    skippers = [seat for seat in seats if type(seat.rule).skipped is not StreamRule.skipped]
+    hall = _Hall(seats)
+    ordinary, odd = hall.ordinary, hall.odd
+    kept = iter(stream.messages) if stream.size < KEPT else None
+    for block in stream.walk():
+        event = block.dispatch
+        if event is None:
+            if block.end - block.start > BLANK:
+                for seat in skippers:
+                    seat.attempt(lambda seat=seat, block=block: seat.rule.skipped(block))  # type: ignore[misc]
+            continue
+        message = read_message(event) if kept is None else next(kept)
+        kind = message.type
+        if kind and block.event is None and not message.error and not message.duplicates:
+            audience = ordinary.get(kind) or hall.enter(kind, True)
+        else:
+            audience = odd.get(kind) or hall.enter(kind, False)
+        audience.came += 1
+        done = False
+        for seat, listener in audience.listening:
+            try:
+                found = listener(message)
+                if found:
+                    seat.keep(found)
+                    done = done or seat.done
+            except Exception as error:
+                seat.error = error
+                done = True
+        if done:
+            hall.empty()
+    hall.empty()
     ended = stream.transcript.ended
     for seat in seats:
         seat.attempt(lambda seat=seat: seat.rule.close(ended))  # type: ignore[misc]
-
-
-def _wants(seat: _Seat, kind: str) -> bool:
-    types = seat.rule.types
-    return not seat.done and (types is None or kind in types)
-
-
-def _items(stream: Stream) -> Iterator[Message | Block]:
-    """Messages, and the blocks that dispatch nothing, in the order of the stream."""
-    if stream.size < KEPT:
-        messages = iter(stream.messages)
-        for block in stream.blocks:
-            if block.dispatch is not None:
-                yield next(messages)
-            elif block.end - block.start > BLANK:
-                yield block
-        return
-    for block in stream.walk():
-        if block.dispatch is not None:
-            yield read_message(block.dispatch)
-        elif block.end - block.start > BLANK:
-            yield block

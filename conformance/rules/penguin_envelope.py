@@ -5,15 +5,15 @@ Source: Penguin SSE Endpoint Documentation, §Response and §Event Types; schema
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 from conformance.catalogue import event_schemas
 from conformance.findings import Finding
 from conformance.message import Message
-from conformance.parts import SYNTHETIC, part_info
+from conformance.parts import PART, SYNTHETIC, part_of
 from conformance.penguin import ALL_STREAMS, FAMILIES
-from conformance.rules.base import StreamContext, StreamRule, stream_check
+from conformance.rules._newest import Newest
+from conformance.rules.base import Listener, RuleByType, StreamContext, stream_check
 
 PART_TYPES = frozenset({"text", "reasoning", "tool"})
 WINDOW = 65_536  # ids remembered per connection
@@ -21,7 +21,7 @@ KINDS = 256  # different problems remembered per connection, each reported once
 
 
 @stream_check("PG-EVT-01", probes=ALL_STREAMS, families=FAMILIES)
-class EventsMatchTheirSchemas(StreamRule):
+class EventsMatchTheirSchemas(RuleByType):
     """Every event has the envelope, and a known type its members. A problem is reported once a stream."""
 
     def __init__(self, context: StreamContext) -> None:
@@ -29,10 +29,18 @@ class EventsMatchTheirSchemas(StreamRule):
         self._schemas = event_schemas(context.protocol, strict=context.profile.strict)
         self._reported: set[tuple[str, str, str]] = set()
 
-    def feed(self, message: Message) -> Iterable[Finding]:
-        if message.error:
-            return  # not JSON at all: SSE-FMT-06a says so
-        self.judged += 1
+    def listener(self, kind: str) -> Listener:
+        matches = self._schemas.of(kind).check
+
+        def judge(message: Message) -> Iterable[Finding]:
+            if message.error:
+                return ()  # not JSON at all: SSE-FMT-06a says so
+            self.judged += 1
+            return () if matches(message.value) else self._problems(message)
+
+        return judge
+
+    def _problems(self, message: Message) -> Iterable[Finding]:
         for problem in self._schemas.problems(message.value):
             kind = (message.type, problem.pointer, problem.expected)
             if kind in self._reported or len(self._reported) >= KINDS:
@@ -47,7 +55,7 @@ class EventsMatchTheirSchemas(StreamRule):
 
 
 @stream_check("PG-EVT-02", probes=ALL_STREAMS, families=FAMILIES)
-class KnownTypes(StreamRule):
+class KnownTypes(RuleByType):
     """No event type and no part type that the revision does not list; each unknown one is reported once."""
 
     def __init__(self, context: StreamContext) -> None:
@@ -55,15 +63,28 @@ class KnownTypes(StreamRule):
         self._schemas = event_schemas(context.protocol)
         self._reported: set[str] = set()
 
-    def feed(self, message: Message) -> Iterable[Finding]:
-        if not message.type:
-            return
+    def listener(self, kind: str) -> Listener | None:
+        if not kind:
+            return None
+        if not self._schemas.knows(kind):
+            return self._unknown_event
+        return self._part if kind == PART else self._known
+
+    def counts(self, kind: str) -> bool:
+        return kind != PART and self._schemas.knows(kind)
+
+    def _known(self, message: Message) -> Iterable[Finding]:
         self.judged += 1
-        part = part_info(message)
-        if not self._schemas.knows(message.type):
-            yield from self._unknown(message, "event", message.type)
-        elif part is not None and part.type and part.type not in PART_TYPES:
-            yield from self._unknown(message, "part", part.type)
+        return ()
+
+    def _unknown_event(self, message: Message) -> Iterable[Finding]:
+        self.judged += 1
+        return self._unknown(message, "event", message.type)
+
+    def _part(self, message: Message) -> Iterable[Finding]:
+        self.judged += 1
+        kind = part_of(message).type
+        return () if kind in PART_TYPES or not kind else self._unknown(message, "part", kind)
 
     def _unknown(self, message: Message, what: str, name: str) -> Iterable[Finding]:
         key = f"{what} {name}"
@@ -78,27 +99,29 @@ class KnownTypes(StreamRule):
 
 
 @stream_check("PG-EVT-03", probes=ALL_STREAMS, families=FAMILIES)
-class IdsUnique(StreamRule):
+class IdsUnique(RuleByType):
     """A JSON `id` names one event of a connection, among the last 65,536 (synthetic frames apart)."""
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
-        self._seen: OrderedDict[str, int] = OrderedDict()
+        self._seen: Newest[str] = Newest(WINDOW)
 
-    def feed(self, message: Message) -> Iterable[Finding]:
+    def listener(self, kind: str) -> Listener | None:
+        return None if kind in SYNTHETIC else self._event
+
+    def _event(self, message: Message) -> Iterable[Finding]:
         identity = message.body.get("id")
-        if not isinstance(identity, str) or not identity or message.type in SYNTHETIC:
-            return
+        if not isinstance(identity, str) or not identity:
+            return ()
         self.judged += 1
-        before = self._seen.get(identity)
-        if before is not None:
-            yield self.finding(
+        before = self._seen.add(identity, message.event.index)
+        if before is None:
+            return ()
+        return (
+            self.finding(
                 message,
                 "an event id is used twice",
                 expected=f"the id {identity} once in a connection",
                 observed=f"event {before} has it too",
-            )
-            return
-        self._seen[identity] = message.event.index
-        if len(self._seen) > WINDOW:
-            self._seen.popitem(last=False)
+            ),
+        )

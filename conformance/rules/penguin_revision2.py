@@ -7,75 +7,88 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, TypeGuard
+from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import GAP, SYNTHETIC, title_of
 from conformance.penguin import ALL_STREAMS, FAMILIES, LIFECYCLE
 from conformance.rules._penguin import answered, query, stream_of
-from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
+from conformance.rules.base import Case, Listener, RuleByType, Stream, StreamContext, check, stream_check
 
 STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time are remembered
 
 
-def _whole(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 @stream_check("PG-2-01a", probes=ALL_STREAMS, families=FAMILIES)
-class OrderGrows(StreamRule):
+class OrderGrows(RuleByType):
     """SSE id = JSON id; per stream, `order` grows and `time` does not go back. Remembers 8,192 streams."""
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._newest: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    def feed(self, message: Message) -> Iterable[Finding]:
-        if message.type in SYNTHETIC or not message.type:
-            return
+    def listener(self, kind: str) -> Listener | None:
+        return None if not kind or kind in SYNTHETIC else self._event
+
+    def _event(self, message: Message) -> Iterable[Finding]:
         self.judged += 1
         body = message.body
         identity, sent = body.get("id"), message.event.block.id
+        found: list[Finding] = []
         if (None if sent is None else sent.decode("utf-8", "replace")) != identity:
-            yield self.finding(
-                message,
-                "the SSE id is not the JSON id",
-                expected=f"id: {identity}",
-                observed="no id field" if sent is None else f"id: {sent.decode('utf-8', 'replace')}",
+            found.append(
+                self.finding(
+                    message,
+                    "the SSE id is not the JSON id",
+                    expected=f"id: {identity}",
+                    observed="no id field" if sent is None else f"id: {sent.decode('utf-8', 'replace')}",
+                )
             )
-        if "order" not in body and "time" not in body:
-            return  # whether it may lack them is its schema's business (PG-EVT-01)
         order, time = body.get("order"), body.get("time")
-        if not _whole(order) or not _whole(time):
-            yield self.finding(
-                message,
-                "order or time is not a whole number",
-                expected="order and time (ms) as integers",
-                observed=f"order {order!r}, time {time!r}",
+        if type(order) is int and type(time) is int:  # of JSON: no bool
+            name = stream_of(identity)
+            before = self._newest.get(name)
+            if before is None or (order > before[0] and time >= before[1]):
+                self._remember(name, (order, time))
+            else:
+                self._remember(name, (max(order, before[0]), max(time, before[1])))
+                found += self._not_later(message, name, before, (order, time))
+        elif (
+            "order" in body or "time" in body
+        ):  # whether it may lack them is its schema's business (PG-EVT-01)
+            found.append(
+                self.finding(
+                    message,
+                    "order or time is not a whole number",
+                    expected="order and time (ms) as integers",
+                    observed=f"order {order!r}, time {time!r}",
+                )
             )
-            return
-        name = stream_of(identity)
-        before = self._newest.get(name)
-        if before is not None and order <= before[0]:
-            yield self.finding(
-                message,
-                "order does not grow",
-                expected=f"an order above {before[0]} in stream {name}",
-                observed=str(order),
-            )
-        if before is not None and time < before[1]:
-            yield self.finding(
-                message,
-                "time goes back",
-                expected=f"a time of {before[1]} or later in stream {name}",
-                observed=str(time),
-            )
-        newest = (order, time) if before is None else (max(order, before[0]), max(time, before[1]))
+        return found
+
+    def _remember(self, name: str, newest: tuple[int, int]) -> None:
         self._newest[name] = newest
         self._newest.move_to_end(name)
         if len(self._newest) > STREAMS:
             self._newest.popitem(last=False)
+
+    def _not_later(
+        self, message: Message, name: str, before: tuple[int, int], now: tuple[int, int]
+    ) -> Iterable[Finding]:
+        if now[0] <= before[0]:
+            yield self.finding(
+                message,
+                "order does not grow",
+                expected=f"an order above {before[0]} in stream {name}",
+                observed=str(now[0]),
+            )
+        if now[1] < before[1]:
+            yield self.finding(
+                message,
+                "time goes back",
+                expected=f"a time of {before[1]} or later in stream {name}",
+                observed=str(now[1]),
+            )
 
 
 @check("PG-2-01b", probes=ALL_STREAMS, families=FAMILIES, every=False, recorded=True)

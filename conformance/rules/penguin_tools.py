@@ -12,7 +12,7 @@ from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import TERMINAL, part_info, session_of
+from conformance.parts import PART, TERMINAL, part_info, part_of, session_of
 from conformance.penguin import ALL_STREAMS, FAMILIES, ODD_TOOLS, TURN_STREAMS
 from conformance.profile import Profile, Tool
 from conformance.rules._penguin import joined_midway, turns, undisturbed
@@ -27,33 +27,35 @@ _RANK = {"pending": 0, "running": 1, "completed": 2, "error": 2}
 class StatesGoForward(StreamRule):
     """pending, running, then completed or error, which stays. Remembers 8,192 tool parts."""
 
-    types = frozenset({"message.part.updated"})
+    types = frozenset({PART})
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._states: OrderedDict[str, str] = OrderedDict()
 
     def feed(self, message: Message) -> Iterable[Finding]:
-        part = part_info(message)
-        if part is None or part.type != "tool" or part.status not in _RANK or not (part.id or part.call):
-            return
-        key = part.id or part.call
+        part = part_of(message)
+        if part.type != "tool" or not (key := part.id or part.call) or (status := part.status) not in _RANK:
+            return ()
         before = self._states.get(key)
-        self._states[key] = part.status
+        self._states[key] = status
         if before is None:
             if len(self._states) > WINDOW:
                 self._states.popitem(last=False)
-            return
+            return ()
         self.judged += 1
-        back = _RANK[part.status] < _RANK[before]
-        changed = before in TERMINAL and part.status != before
-        if back or changed:
-            yield self.finding(
+        back = _RANK[status] < _RANK[before]
+        changed = before in TERMINAL and status != before
+        if not back and not changed:
+            return ()
+        return (
+            self.finding(
                 message,
                 "a tool's state goes back" if back else "a tool's final state changes",
                 expected=f"nothing but {'more of ' if before in TERMINAL else 'a state after '}{before!r}",
-                observed=f"{part.status!r} after {before!r}",
-            )
+                observed=f"{status!r} after {before!r}",
+            ),
+        )
 
 
 @dataclass(slots=True)

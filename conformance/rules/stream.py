@@ -29,6 +29,9 @@ class StreamContext:
         return self.profile.protocol
 
 
+Listener = Callable[[Message], Iterable[Finding]]
+
+
 class StreamRule(ABC):
     """An incremental judgement over one stream: events in order, then the end. Bounded memory.
 
@@ -47,6 +50,18 @@ class StreamRule(ABC):
     def feed(self, message: Message) -> Iterable[Finding]:
         """Judge the next event."""
 
+    def listener(self, kind: str) -> Listener | None:
+        """What events of that type are given to; None: they are of no concern. Asked once for many events."""
+        return self.feed if self.types is None or kind in self.types else None
+
+    def counts(self, kind: str) -> bool:
+        """Whether an ordinary event of that type adds one to `judged` and nothing else.
+
+        Then it is counted and not fed. Ordinary is an event without an `event` name, whose data is one JSON
+        object with that type and without a member twice.
+        """
+        return False
+
     def skipped(self, block: Block) -> Iterable[Finding]:
         """Judge a block that dispatches nothing (comments, an id alone …)."""
         return ()
@@ -63,10 +78,34 @@ class StreamRule(ABC):
         )
 
 
+class RuleByType(StreamRule):
+    """A rule that does something else with each type of event: `listener` says what."""
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        """Judge the next event."""
+        listener = self.listener(message.type)
+        return () if listener is None else listener(message)
+
+    @abstractmethod
+    def listener(self, kind: str) -> Listener | None:
+        """What events of that type are given to."""
+
+
 T = TypeVar("T")
+
+FIELDS = frozenset({b"data", b"event", b"id", b"retry"})  # WHATWG HTML §9.2.6
 
 # Bodies below this size (bytes) are decoded once and kept; larger ones are decoded again where that is asked.
 KEPT = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """What is known of a stream when it has been decoded once."""
+
+    tail: Tail
+    error: WireError | None
+    unknown_fields: bool
 
 
 class Stream:
@@ -77,7 +116,7 @@ class Stream:
         self.transcript = transcript
         self.profile = profile
         self._derived: dict[str, Any] = {}
-        self._end: tuple[Tail, WireError | None] | None = None
+        self._end: _Ending | None = None
 
     def walk(self) -> Iterator[Block]:
         """Every complete block, decoded as asked for and not kept: for one pass in bounded memory."""
@@ -94,7 +133,7 @@ class Stream:
             yield from blocks
             if error is not None:
                 break
-        self._end = (decoder.tail(), error)
+        self._end = _Ending(decoder.tail(), error, decoder.unknown_fields)
 
     def read(self) -> Iterator[Message]:
         """The events with their data read as JSON: like `messages`, but a long stream is not kept."""
@@ -113,15 +152,21 @@ class Stream:
     @property
     def tail(self) -> Tail:
         """What the body's end left undispatched."""
-        return self._ending[0]
+        return self._ending.tail
 
     @property
     def decode_error(self) -> WireError | None:
         """The decoder's own error (a cap), if it stopped."""
-        return self._ending[1]
+        return self._ending.error
 
     @property
-    def _ending(self) -> tuple[Tail, WireError | None]:
+    def known_fields_only(self) -> bool:
+        """Whether every line is a comment, blank, or of a field of the standard; False: there may be others."""
+        ending = self._ending
+        return ending.error is None and not ending.unknown_fields and FIELDS.issuperset(ending.tail.fields)
+
+    @property
+    def _ending(self) -> _Ending:
         if self._end is None:
             for _ in self.walk():
                 pass

@@ -2,14 +2,17 @@
 
     python tests/benchmarks/bench_check.py [EVENTS]
 
-Prints events per second for each protocol family, next to what reading the same file with httpx-sse and
-`json` alone takes, and the peak memory.
+Prints events per second of CPU time for each protocol family, next to what reading the same file with httpx-sse
+and `json` alone takes, and the peak memory: with orjson and jsonschema-rs, where they are installed, and without.
+Each is the median of five runs, which take turns.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -82,8 +85,14 @@ def penguin(count: int) -> Iterator[bytes]:
 STREAMS = {"agentsmithy/2": agentsmithy, "penguin/2": penguin}
 
 
-def judge(path: str, protocol: str) -> None:
+QUICK = ("orjson", "jsonschema_rs")
+ROUNDS = 5
+
+
+def judge(path: str, protocol: str, quick: bool) -> None:
     """In a process of its own: judge a file, print seconds and peak memory as JSON."""
+    if not quick:
+        sys.modules.update(dict.fromkeys(QUICK))  # type: ignore[arg-type]  # None: importing it fails
     from conformance.findings import Verdict
     from conformance.offline import judge_observation
     from conformance.recorded import read_recording
@@ -110,30 +119,49 @@ def baseline(path: str) -> float:
     return time.process_time() - began
 
 
+def run(path: str, protocol: str, quick: bool) -> dict[str, Any]:
+    """What `judge` prints."""
+    command = [sys.executable, __file__, "--one", path, protocol, "quick" if quick else "plain"]
+    took: dict[str, Any] = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    )
+    if took["red"]:
+        sys.exit(f"{protocol}: the stream of this benchmark is accused: {took['red'][0]}")
+    return took
+
+
 def main(count: int) -> None:
     """Judge each family's stream."""
+    ways = (True, False) if all(importlib.util.find_spec(name) for name in QUICK) else (False,)
+    mib = 2**20
     for protocol, events in STREAMS.items():
+        took: dict[bool, list[dict[str, Any]]] = {quick: [] for quick in ways}
+        plain = []
         with tempfile.NamedTemporaryFile(suffix=".sse") as file:
             file.writelines(events(count))
             file.flush()
             size = Path(file.name).stat().st_size
-            plain = baseline(file.name)
-            command = [sys.executable, __file__, "--one", file.name, protocol]
-            run = subprocess.run(command, capture_output=True, text=True, check=True)
-        took = json.loads(run.stdout)
-        if took["red"]:
-            sys.exit(f"{protocol}: the stream of this benchmark is accused: {took['red'][0]}")
-        mib = 2**20
+            for _ in range(ROUNDS):
+                plain.append(baseline(file.name))
+                for quick in ways:
+                    took[quick].append(run(file.name, protocol, quick))
+        alone = statistics.median(plain)
         print(
-            f"{protocol}: {count} events of {size / count:.0f} bytes, {took['rules']} requirements judged: "
-            f"{count / took['seconds']:,.0f} events/s, "
-            f"{plain / took['seconds']:.2f} × httpx-sse and json alone ({count / plain:,.0f}), "
-            f"peak {took['peak'] / mib:.0f} MiB for a body of {size / mib:.0f} MiB"
+            f"{protocol}: {count} events of {size / count:.0f} bytes, {took[ways[0]][0]['rules']} requirements judged "
+            f"(httpx-sse and json alone: {count / alone:,.0f} events/s)"
         )
+        for quick in ways:
+            seconds = sorted(one["seconds"] for one in took[quick])
+            middle = statistics.median(seconds)
+            print(
+                f"  {'with' if quick else 'without'} {' and '.join(QUICK)}: {count / middle:,.0f} events/s "
+                f"({count / seconds[-1]:,.0f} to {count / seconds[0]:,.0f}), {alone / middle:.2f} × reading alone, "
+                f"peak {max(one['peak'] for one in took[quick]) / mib:.0f} MiB for a body of {size / mib:.0f} MiB"
+            )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
-        judge(sys.argv[2], sys.argv[3])
+        judge(sys.argv[2], sys.argv[3], sys.argv[4] == "quick")
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

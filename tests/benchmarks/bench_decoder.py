@@ -5,12 +5,14 @@
 Prints a Markdown table. A ratio is the median over the rounds of (httpx-sse's CPU time / ours): the readers take
 turns within a round, so that a machine that slows down slows both. "Whole events" reads span and data of every block;
 "as text" also asks for what httpx-sse makes in any case: the event, its data and type as `str`. The last table
-compares our own time per byte for a long line with that for shorter ones.
+compares our own time per byte for a long line with that for shorter ones: what the decoder does itself, one copy of
+the line, and what the kernel does for the memory, apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import platform
 import statistics
 import sys
@@ -172,31 +174,74 @@ def _line(what: str, chunking: str, rate: float, sign: str, goal: float | None, 
     return f"| {what} | {chunking} | {rate:,.0f} | {said} | {ratio:.2f} × | {met} |"
 
 
-def joined(chunks: list[bytes]) -> int:
-    """What it costs to take the bytes at all: chunk by chunk, then joined once."""
-    pieces: list[bytes] = []
-    for chunk in chunks:
-        pieces.append(chunk)
-    return len(b"".join(pieces)) and 1
+LINES = 64  # lines of 1 MiB that a line of so many MiB is compared with
+
+
+def joined(lines: list[list[bytes]]) -> int:
+    """What it costs to make each line one object: its chunks, joined. No reader of whole lines can do with less."""
+    return sum(len(b"".join(chunks)) > 0 for chunks in lines)
+
+
+def keep_memory() -> None:
+    """Have the C library keep what is freed, so that the kernel need not clear it again (glibc; else nothing)."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-4, 0)  # M_MMAP_MAX: no memory straight from the kernel
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: none back to it
+
+
+Job = Callable[[], int]
+
+
+def least(jobs: dict[str, tuple[Job, Job]], rounds: int) -> dict[str, tuple[float, float]]:
+    """Milliseconds of CPU time for a MiB, of short lines and of a long one; what else the machine does only adds."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
+    for _ in range(rounds + 1):
+        for name, pair in jobs.items():
+            times = []
+            for job, expected in zip(pair, (LINES, 1), strict=True):
+                begun = time.process_time()
+                if job() != expected:
+                    raise AssertionError(f"{name}: a line was lost")
+                times.append((time.process_time() - begun) * 1000 / LINES)
+            found[name].append((times[0], times[1]))
+    return {
+        name: (min(s for s, _ in pairs[1:]), min(g for _, g in pairs[1:])) for name, pairs in found.items()
+    }
 
 
 def linearity(rounds: int) -> list[str]:
-    """Time per byte of a 64 MiB line over that of a 1 MiB line, both in 4 KiB chunks; and the same for a bare join."""
-    short = cut(event(MIB) * 16, 4096)
-    long = cut(event(64 * MIB), 4096)
-    lines: list[str] = []
-    readers: list[tuple[Reader, int]] = [(data_alone, 16), (whole_events, 16), (joined, 1)]
-    spent: dict[Reader, list[tuple[float, float]]] = {reader: [] for reader, _ in readers}
-    for _ in range(rounds):
-        for reader, events in readers:
-            per_short = cpu_seconds(reader, short, events) / sum(map(len, short))
-            per_long = cpu_seconds(reader, long, 1) / sum(map(len, long))
-            spent[reader].append((per_short, per_long))
-    for reader, _ in readers:
-        ratio = statistics.median(long / short for short, long in spent[reader])
-        rate = 1 / statistics.median(long for _, long in spent[reader]) / MIB
-        lines.append(f"| {reader.__name__.replace('_', ' ')} | {rate:,.0f} | {ratio:.2f} × |")
-    return lines
+    """CPU time for a MiB of one long line and of as many bytes in lines of 1 MiB, both in 4 KiB chunks."""
+    short, long = cut(event(MIB) * LINES, 4096), cut(event(LINES * MIB), 4096)
+    lines = [short[i : i + 256] for i in range(0, len(short), 256)]
+    bare = "the lines' chunks joined"
+    jobs: dict[str, tuple[Job, Job]] = {
+        "data alone": (lambda: data_alone(short), lambda: data_alone(long)),
+        "whole events": (lambda: whole_events(short), lambda: whole_events(long)),
+        bare: (lambda: joined(lines), lambda: joined([long])),
+    }
+    fresh = least(jobs, rounds)
+    keep_memory()
+    kept = least(jobs, 3 * rounds)
+    rows: list[str] = []
+    ratios: list[tuple[float, float, float]] = []
+    for name in jobs:
+        short_time, long_time = kept[name]
+        whole, unkept = long_time / short_time, fresh[name][1] / fresh[name][0]
+        own = ""
+        if name != bare:
+            ratios.append(((long_time - kept[bare][1]) / (short_time - kept[bare][0]), whole, unkept))
+            own = f"{ratios[-1][0]:.2f} ×"
+        rows.append(
+            f"| {name} | {short_time:.3f} ms | {long_time:.3f} ms | {own} | {whole:.2f} × | {unkept:.2f} × |"
+        )
+    worst = [max(column) for column in zip(*ratios, strict=True)]
+    return [
+        *rows,
+        "",
+        f"A byte of a {LINES} MiB line costs at most {worst[0]:.2f} × what a byte of 1 MiB lines costs in the "
+        f"decoder's own work, {worst[1]:.2f} × with the copy, {worst[2]:.2f} × in memory fresh from the kernel.",
+    ]
 
 
 def report(rounds: int) -> str:
@@ -212,11 +257,13 @@ def report(rounds: int) -> str:
             "| --- | --- | --- | --- | --- | --- |",
             *against_httpx_sse(rounds),
             "",
-            "A line of 64 MiB against sixteen of 1 MiB, in 4 KiB chunks: time per byte. A bare join of the same chunks "
-            "shows what large memory costs by itself.",
+            f"A line of {LINES} MiB against {LINES} of 1 MiB, in 4 KiB chunks: CPU time per MiB (the least of the "
+            "rounds), and the long line's as a ratio to the short ones'. A whole line is one copy of it, which a bare "
+            "join of the same chunks shows: own work is what the decoder does beyond that. Of a long line no cache "
+            "holds the copy; and in memory fresh from the kernel (last column) each of its pages is cleared first.",
             "",
-            "| what | MiB per CPU-second | per byte |",
-            "| --- | --- | --- |",
+            f"| what | 1 MiB lines | a {LINES} MiB line | own work | with the copy | in fresh memory |",
+            "| --- | --- | --- | --- | --- | --- |",
             *linearity(rounds),
             "",
         ]

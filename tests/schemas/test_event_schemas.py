@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from conformance.catalogue import event_schemas, protocols
 from conformance.event_schemas import EventSchema
+from conformance.schema_compile import compiled
 from conformance.schema_store import SchemaError, closed, read_schema, schema_root
 from conformance.wire import Decoder
 
@@ -234,6 +235,8 @@ def test_three_validators_agree_on_damaged_events(case: tuple[str, bool, Any]) -
     schema = chosen(protocol, strict, event)
     valid = schema.validator.is_valid(event)
     assert schema.check(event) is valid
+    made = compiled(schema.validator.schema)
+    assert made is None or made(event) is valid
     assert (event_schemas(protocol, strict).problems(event) == ()) is valid
     assert jsonschema_rs.validator_for(schema.validator.schema).is_valid(event) is valid
 

@@ -1,0 +1,106 @@
+"""The quick reader of JSON reads what the strict one reads, or nothing: duplicates, large numbers, odd escapes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conformance import message as message_module
+from conformance.message import read_message
+from conformance.quick_json import quick_json
+from conformance.wire import Decoder, Event
+
+orjson = pytest.importorskip("orjson")
+
+texts = st.text(max_size=6) | st.sampled_from(['"', '\\"', "\\", ":", '":', "\ud800", "\x00", "a", "type"])
+numbers = (
+    st.integers()
+    | st.integers(-(2**66), 2**66)
+    | st.floats(allow_nan=False)
+    | st.sampled_from([2**63, 2**64, -(2**63), -(2**63) - 1, 10**400])
+)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def json_texts(draw: st.DrawFn) -> bytes:
+    """JSON as servers write it, now and then with a member twice, or spoilt."""
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : ")]))
+    text = json.dumps(draw(values), ensure_ascii=draw(st.booleans()), separators=separators)
+    if text.endswith("}") and draw(st.booleans()):
+        name = json.dumps(draw(texts))
+        text = f"{text[:-1]}{separators[0] if len(text) > 2 else ''}{name}{separators[1]}{json.dumps(draw(values))}}}"
+    if draw(st.integers(0, 9)) == 0:
+        at = draw(st.integers(0, len(text)))
+        text = (
+            text[:at] + draw(st.sampled_from(['"', "\\", "}", "\t", "NaN", "\\u0022", "00", "é"])) + text[at:]
+        )
+    return text.encode("utf-8", "replace")
+
+
+def _event(data: bytes) -> Event:
+    (block,) = Decoder().feed(b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n")
+    assert block.dispatch is not None
+    return block.dispatch
+
+
+def _read(event: Event) -> tuple[Any, ...]:
+    read = read_message(event)
+    # As text: NaN equals nothing, and 1 equals 1.0 and True.
+    return repr(read.value), read.error, read.duplicates, read.type
+
+
+@settings(deadline=None, max_examples=400)
+@given(json_texts())
+def test_a_message_is_the_same_with_and_without(data: bytes) -> None:
+    event = _event(data.replace(b"\r", b" "))
+    with_it = _read(event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(message_module, "quick_json", lambda data: None)
+        assert _read(event) == with_it
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": 1, "a": 1}',
+        b'{"a": {"b": "x", "c": 1, "b": "x"}}',
+        b'{"a": "\\"", "a": 1}',
+        b'{"a": "\\\\", "b": 1, "a": 2}',
+        b'{"a": "\\u0022\\u0022", "a": 1}',
+        b'[{"a": 1, "\\u0061": 2}]',
+        b'{"a": 18446744073709551616}',
+        b'{"a": [-9223372036854775809]}',
+        b'{"a": 1e400}',
+        b'{"a": "\\ud800"}',
+        b'{"a": NaN}',
+        b"[" * 2000 + b"]" * 2000,
+        b"",
+        b"1",
+        b"null",
+        b'\xef\xbb\xbf{"a": 1}',
+        b'{"a": "\xff"}',
+    ],
+)
+def test_what_it_must_not_read(text: bytes) -> None:
+    assert quick_json(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"type": "chat", "content": "say \\"hi\\": now"}',
+        b'{"a" : ":", "b": [1, 2.5, null, true, {"c": []}]}',
+        b'{"a": 18446744073709551615, "b": -9223372036854775808}',
+    ],
+)
+def test_what_it_reads(text: bytes) -> None:
+    assert quick_json(text) == json.loads(text)
