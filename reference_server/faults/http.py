@@ -230,6 +230,20 @@ async def late_head(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
 
+@on_app("head-with-the-first-write")
+async def head_with_write(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held: list[Message] = []
+
+    async def out(message: Message) -> None:
+        held.append(message)
+        if message["type"] == "http.response.body":  # a heartbeat's too
+            for each in held:
+                await send(each)
+            held.clear()
+
+    await app(scope, receive, out if asks_for_stream(scope) else send)
+
+
 @on_app("head-with-the-first-heartbeat")
 async def head_with_heartbeat(
     memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send
@@ -270,14 +284,24 @@ async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
 
 @on_app("one-event-behind")
 async def one_behind(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _behind(app, scope, receive, send, pushed=False)
+
+
+@on_app("one-event-behind-until-a-heartbeat")
+async def behind_heartbeat(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _behind(app, scope, receive, send, pushed=True)
+
+
+async def _behind(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, pushed: bool) -> None:
+    """Serve with each piece of text held until the next event, or (`pushed`) until the next write of any kind."""
     held: list[bytes] = []
 
     async def out(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
             return
-        if message.get("body", b"").startswith(b":"):
-            await send(message)  # a heartbeat pushes nothing
+        if message.get("body", b"").startswith(b":") and not pushed:
+            await send(message)
             return
         body = b"".join(held) + message.get("body", b"")
         held.clear()

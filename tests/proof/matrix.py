@@ -47,14 +47,26 @@ SCALE = 2.0  # on every deadline of the suite, since so many runs share the mach
 
 
 def run(
-    entry: Entry, revision: str, *, quick: bool, scale: float = 1.0, keep: Path | None = None, alone: bool = True
+    entry: Entry,
+    revision: str,
+    *,
+    quick: bool,
+    scale: float = 1.0,
+    keep: Path | None = None,
+    alone: bool = True,
 ) -> Run:
     """Judge one entry in one revision: whole, or by the rows that it names."""
     named = (entry.breaks, *applies(entry.follows + entry.warns, revision)) if quick else ()
     only = entry.judge or tuple(name for name in named if name)
     began = time.monotonic()
     rows, trouble = judge(
-        revision, fault=entry.name, serve=entry.serve, declare=entry.declare, only=only, keep=keep, scale=scale
+        revision,
+        fault=entry.name,
+        serve=entry.serve,
+        declare=entry.declare,
+        only=only,
+        keep=keep,
+        scale=scale,
     )
     # a prefix may have selected more
     rows = {name: row for name, row in rows.items() if not only or name in only}
@@ -123,8 +135,17 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, default=WORKERS, help="runs at once (%(default)s)")
     add("--timeout-scale", type=float, default=SCALE, metavar="X", help="the suite's (%(default)s)")
     add("--report", default="reports/published", help="where the matrix is written (%(default)s)")
-    add("--runs", default="reports/latest/proof.jsonl", metavar="FILE", help="whole runs, as they come (%(default)s)")
-    add("--resume", action="store_true", help="keep the runs of that file made by the same source, and add to them")
+    add(
+        "--runs",
+        default="reports/latest/proof.jsonl",
+        metavar="FILE",
+        help="whole runs, as they come (%(default)s)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="keep the runs of that file made by the same source, and add to them",
+    )
     add("--any-source", action="store_true", help="with --resume: keep them whatever source made them")
     add("--retry", action="store_true", help="with --resume: run again what was not as the catalogue says")
     add("--no-run", action="store_true", help="with --resume: run nothing, write the matrix of what is kept")

@@ -136,7 +136,8 @@ def _no_scripts(profile: Profile) -> str:
     return "" if profile.script else "the target cannot be scripted (script = false)"
 
 
-PACES = (0.5, 3.0)  # seconds; the second is tried where the first shows no streaming
+# Seconds; the second is tried where the first shows no streaming, and the third where heartbeats come meanwhile.
+PACES = (0.5, 3.0, 3.0)
 
 
 @probe(
@@ -149,8 +150,11 @@ PACES = (0.5, 3.0)  # seconds; the second is tried where the first shows no stre
 async def streaming(driver: Driver, recording: Recording) -> None:
     """two chunks with a pause before each, plain and with gzip accepted; again more slowly if in doubt"""
     wanted = list(exchanges.STREAMING_ROLES)
+    heartbeat = recording.profile.capabilities.heartbeat
     for attempt, pace in enumerate(PACES, 1):
         seconds = pace * max(1.0, recording.profile.timeout_scale)
+        if attempt > 2 and (heartbeat is None or heartbeat > seconds):
+            return
         wanted = await _attempt(driver, recording, wanted, attempt, seconds)
         if not wanted:
             return
@@ -170,11 +174,14 @@ async def _attempt(
     for name, stream in streams.items():
         await stream.wait(_said_last, recording.seconds(recording.profile.limits.turn))
         await _finish(driver, recording, stream)
-        head, messages = stream.head, stream.messages
-        if head is None or exchanges.streamed(messages, pace) is None:
+        messages, heartbeat = stream.messages, recording.profile.capabilities.heartbeat
+        real = exchanges.streamed(messages, pace, heartbeat)
+        if stream.head is None or real is None:
             raise Unavailable("the scripted answer did not come")
-        early = driver.resumable_by_get or exchanges.head_was_early(head.at, messages, pace)
-        if not (exchanges.streamed(messages, pace) and early):
+        early = driver.resumable_by_get or exchanges.head_was_early(
+            stream.transcript(), messages, pace, heartbeat
+        )
+        if not (real and early):
             doubtful.append(name)
     return doubtful
 
