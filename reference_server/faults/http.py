@@ -293,24 +293,22 @@ async def behind_heartbeat(memory: Memory, app: ASGIApp, scope: Scope, receive: 
 
 
 async def _behind(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, pushed: bool) -> None:
-    """Serve with each piece of text held until the next event, or (`pushed`) until the next write of any kind."""
+    """Serve with each piece of text held until the next event, or (`pushed`) until the next block of any kind."""
     held: list[bytes] = []
 
     async def out(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
             return
-        if message.get("body", b"").startswith(b":") and not pushed:
-            await send(message)
-            return
-        body = b"".join(held) + message.get("body", b"")
-        held.clear()
-        *blocks, last = (each + b"\n\n" for each in body.split(b"\n\n")[:-1]) if body else (b"",)
-        if message.get("more_body") and (b'"chat"' in last or b'"delta"' in last):
-            held.append(last)
-        else:
-            blocks.append(last)
-        await send({**message, "body": b"".join(blocks)})
+        ready: list[bytes] = []
+        for block in (each + b"\n\n" for each in message.get("body", b"").split(b"\n\n")[:-1]):
+            if pushed or not block.startswith(b":"):
+                ready += held
+                held.clear()
+            (held if b'"chat"' in block or b'"delta"' in block else ready).append(block)
+        if not message.get("more_body"):
+            ready += held
+        await send({**message, "body": b"".join(ready)})
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
 

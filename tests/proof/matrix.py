@@ -39,7 +39,7 @@ from tests.support.proof_cells import (  # noqa: E402
     source,
     trouble_of,
 )
-from tests.support.proof_pages import write  # noqa: E402
+from tests.support.proof_document import write  # noqa: E402
 from tests.support.proof_processes import judge  # noqa: E402
 
 WORKERS = 8  # runs at once: they mostly wait

@@ -144,6 +144,22 @@ def judge(
 
     `scale` is the suite's `--sse-timeout-scale`; after `within` seconds the run is ended and counts as none.
     """
+    try:
+        return _judge(revision, fault, serve, declare, only, keep, scale, within)
+    except RuntimeError as error:
+        return {}, str(error)
+
+
+def _judge(
+    revision: str,
+    fault: str | None,
+    serve: Sequence[str],
+    declare: Sequence[tuple[str, Any]],
+    only: Sequence[str],
+    keep: Path | None,
+    scale: float,
+    within: float,
+) -> tuple[Rows, str]:
     with tempfile.TemporaryDirectory(prefix="proof-") as folder:
         report, said = keep or Path(folder) / "report", Path(folder) / "said"
         target = Path(folder) / "target.toml"
