@@ -39,7 +39,6 @@ from tests.support.proof_cells import (  # noqa: E402
     source,
     trouble_of,
 )
-from tests.support.proof_document import write  # noqa: E402
 from tests.support.proof_processes import judge  # noqa: E402
 
 WORKERS = 8  # runs at once: they mostly wait
@@ -241,6 +240,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             matrix.go(odd, workers=1, scale=given.timeout_scale)
     cells = [matrix.cells[key] for key in sorted(matrix.cells)]
     if not given.only and not given.quick:
+        from tests.support.proof_document import write  # with it come Jinja2 and the page
+
         write(Path(given.report), cells)
     missed, more = sum(not made.ok for made in cells), sum(made.ok and not made.clean for made in cells)
     print(

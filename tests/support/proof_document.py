@@ -40,7 +40,9 @@ class Numbers:
         """Count."""
         faults = [made for made in cells if made.entry.kind == "fault"]
         variants = [made for made in cells if made.entry.kind == "variant"]
-        testable = {(at, row.id) for at in protocols() for row in catalogue(at).requirements if not row.excluded}
+        testable = {
+            (at, row.id) for at in protocols() for row in catalogue(at).requirements if not row.excluded
+        }
         shown = {(made.revision, made.entry.breaks) for made in faults if made.ok}
         return cls(
             faults=len({made.entry.name for made in faults}),
@@ -60,7 +62,9 @@ class Numbers:
 def write(folder: Path, cells: Sequence[Cell]) -> None:
     """`proof.json`, `proof.md` and `proof.html`."""
     folder.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(cells, key=lambda made: (made.entry.kind, made.entry.breaks, made.entry.name, made.revision))
+    ordered = sorted(
+        cells, key=lambda made: (made.entry.kind, made.entry.breaks, made.entry.name, made.revision)
+    )
     numbers = Numbers.of(ordered)
     (folder / "proof.json").write_text(as_json(ordered, numbers), encoding="utf-8")
     (folder / "proof.md").write_text(markdown(ordered, numbers), encoding="utf-8")
@@ -102,7 +106,13 @@ def _entry(entry: Entry) -> dict[str, Any]:
 def _pair(made: Cell) -> dict[str, Any]:
     row = made.row or Row("", "")
     pair: dict[str, Any] = {"name": made.entry.name, "revision": made.revision, "breaks": made.entry.breaks}
-    pair |= {"ok": made.ok, "verdict": row.verdict, "title": row.title, "observed": row.said, "probe": row.probe}
+    pair |= {
+        "ok": made.ok,
+        "verdict": row.verdict,
+        "title": row.title,
+        "observed": row.said,
+        "probe": row.probe,
+    }
     pair |= {
         "follows": {name: other.verdict for name, other in made.foreseen.items()},
         "unforeseen": {
@@ -120,7 +130,19 @@ def _pair(made: Cell) -> dict[str, Any]:
         "source": made.run.source,
     }
     # what is empty is left out, but for what tells a catch
-    kept = ("name", "revision", "breaks", "ok", "verdict", "follows", "unforeseen", "whole", "judged", "runs", "good")
+    kept = (
+        "name",
+        "revision",
+        "breaks",
+        "ok",
+        "verdict",
+        "follows",
+        "unforeseen",
+        "whole",
+        "judged",
+        "runs",
+        "good",
+    )
     return {name: value for name, value in pair.items() if value or name in kept}
 
 
@@ -152,7 +174,9 @@ def markdown(cells: Sequence[Cell], numbers: Numbers) -> str:
         out += ["| --- | --- | --- | --- |"]
         for made in odd:
             what = trouble_of(made) or made.before
-            out.append(f"| {made.entry.name} | {made.revision} | {made.good} of {made.runs} | {_cell(what)} |")
+            out.append(
+                f"| {made.entry.name} | {made.revision} | {made.good} of {made.runs} | {_cell(what)} |"
+            )
         out.append("")
     out += ["## Faults", ""]
     out += ["| requirement | fault | what it does | caught in | by the finding | follows |"]

@@ -138,7 +138,7 @@ def judge(
     only: Sequence[str] = (),
     keep: Path | None = None,
     scale: float = 1.0,
-    within: float = 240.0,
+    within: float = 400.0,
 ) -> tuple[Rows, str]:
     """Run the suite as a user does; its rows by requirement, and what went wrong with the run itself.
 
