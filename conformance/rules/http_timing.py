@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
 from conformance.rules.base import Case, Stream, check
+from conformance.transcript import Ended
 
 
 @check("SSE-HTTP-02", probes=(exchanges.IDLE,), families=("penguin",))
@@ -59,6 +60,9 @@ def streaming(case: Case) -> Judgement:
                 f"the first {last.event.at - first.event.at:.2f} s before the second, withheld for {pace:g} s"
             )
             by_attempt.setdefault(name, []).append(_Attempt(stream, real, seen))
+        elif name != "plain" and "plain" in by_attempt and _over(case, stream):
+            seen = "nothing of an answer that is over, while a plain stream showed it"
+            by_attempt.setdefault(name, []).append(_Attempt(stream, False, seen))
     return _by_attempts(by_attempt, "the stream is held back", "the first chunk while the second is withheld")
 
 
@@ -69,6 +73,14 @@ class _Attempt:
     stream: Stream
     good: bool
     seen: str
+
+
+def _over(case: Case, stream: Stream) -> bool:
+    """Whether the prompt of an open event stream was answered well while the stream was watched."""
+    prompt = case.prompts(stream.role)[0]
+    answered = prompt.status is not None and 200 <= prompt.status < 300 and prompt.until is not None
+    watched = stream.transcript.is_event_stream and stream.transcript.ended is Ended.CLOSED_BY_US
+    return answered and watched and (prompt.until or 0.0) <= stream.transcript.ended_at
 
 
 def _heartbeat(case: Case) -> float | None:

@@ -276,8 +276,8 @@ async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
             return
         body = message.get("body", b"")
         held.append(body)
-        over = not message.get("more_body") or b'"idle"' in body or b"server.connected" in body
-        over = over or b"session." in body
+        answered = b'"role": "assistant"' in body and b'"completed": null' not in body
+        over = not message.get("more_body") or answered or b"server.connected" in body or b"session." in body
         if over:
             await send({**message, "body": b"".join(held)})
             held.clear()

@@ -168,6 +168,13 @@ def test_an_unknown_filter_that_leaks(protocol: str) -> None:
     assert "PG-FLT-04" in red(scene)
 
 
+@BOTH
+def test_a_broken_control_stream_makes_no_agent_unknown(protocol: str) -> None:
+    scene = _agents(protocol)
+    scene.streams[CONTROL] = scene.streams[CONTROL][:3]
+    assert "PG-FLT-04" not in red(scene)
+
+
 def test_a_404_for_an_unknown_filter_is_right() -> None:
     scene = _filters("penguin/2")
     del scene.streams["unknown-session"]
@@ -368,6 +375,14 @@ def _lost(protocol: str = "penguin/2") -> Scene:
     scene.spans = {"first": (0.0, 2.0), "second": (2.5, 3.2), "third": (3.3, 100.0)}
     scene.joins.add("third")
     return scene
+
+
+@BOTH
+def test_an_event_more_that_is_none_loses_nothing(protocol: str) -> None:
+    scene = _lost(protocol)
+    for role, at in ((FULL, 2), ("second", 2), ("third", 1)):
+        scene.streams[role].insert(at, scene.streams[role][0] | {"type": None, "id": None, "properties": {}})
+    assert "PG-REC-01" not in red(scene)
 
 
 @BOTH

@@ -73,6 +73,25 @@ def test_one_chunk_behind_is_held_back() -> None:
     assert judge_streaming("03", {"plain-1": behind, "plain-2": behind}).findings
 
 
+def test_an_answer_that_never_shows_to_a_client_that_accepts_gzip() -> None:
+    def judge(*roles: str, answered_at: float | None = 3.0) -> Any:
+        silent = exchange(method="GET", ended=Ended.CLOSED_BY_US, ended_at=9.0)
+        shown = paced_stream(1.0, 2.0, penguin=True)
+        streams = {role: shown if role == "plain-1" else silent for role in roles}
+        scripts = dict.fromkeys(streams, SCRIPT)
+        probe = exchanges.STREAMING
+        return verdict(
+            "SSE-HTTP-03", probe, streams, on="penguin/2", scripts=scripts, answered_at=answered_at
+        )
+
+    (found,) = judge("plain-1", "gzip-1", "gzip-2").findings
+    assert "nothing of an answer that is over" in found.observed
+    assert judge("plain-1", "gzip-1").inconclusive
+    # Without a stream that shows it, or an answer to the prompt, nothing is known.
+    assert judge("gzip-1", "gzip-2").findings == ()
+    assert judge("plain-1", "gzip-1", "gzip-2", answered_at=None).findings == ()
+
+
 def test_what_a_heartbeat_pushes_out_was_held_back() -> None:
     # Due at 1 s, pushed by the heartbeat of 1.6 s; the second chunk is pushed by the end.
     pushed, right = paced_stream(1.6, 2.0), paced_stream(1.0, 2.0)
