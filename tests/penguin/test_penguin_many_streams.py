@@ -576,5 +576,11 @@ def test_an_event_missed_right_after_connecting() -> None:
         )
     scene.streams[CONTROL] = _stream(server.events)
     assert red(scene) == set()
+    late = scene.streams[CONTROL].pop()  # the last one may still be on its way
+    assert red(scene) == set()
+    scene.streams[CONTROL].append(late)
+    lost = scene.streams[CONTROL].pop(1)
+    assert red(scene) == {"PG-CON-02"}
+    scene.streams[CONTROL].insert(1, lost)
     del scene.streams["quick-2"][1]
     assert red(scene) == {"PG-CON-02"}
