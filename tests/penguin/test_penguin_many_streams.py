@@ -169,6 +169,18 @@ def test_an_unknown_filter_that_leaks(protocol: str) -> None:
 
 
 @BOTH
+def test_what_every_stream_doubles_is_not_the_filter_s_doing(protocol: str) -> None:
+    scene = _filters(protocol)
+    doubled = next(e for e in scene.streams["only-a"] if part_of(e).get("type") == "text")
+    at = scene.streams["only-a"].index(doubled)
+    scene.streams["only-a"].insert(at, copy([doubled])[0])
+    assert "PG-FLT-02" in red(scene)
+    at = scene.streams[CONTROL].index(doubled)
+    scene.streams[CONTROL].insert(at, copy([doubled])[0])
+    assert "PG-FLT-02" not in red(scene)
+
+
+@BOTH
 def test_a_broken_control_stream_makes_no_agent_unknown(protocol: str) -> None:
     scene = _agents(protocol)
     scene.streams[CONTROL] = scene.streams[CONTROL][:3]
