@@ -151,16 +151,17 @@ def headline(numbers: Numbers) -> tuple[str, ...]:
     told = [
         f"{numbers.caught} of {numbers.pairs} pairs of fault and revision ({numbers.faults} faults) are caught by the "
         "requirement that the fault names, by its own judgement.",
-        f"{numbers.whole} of them were judged by the whole suite; in {numbers.clean} nothing else is red than what the "
-        "catalogue says follows.",
-        f"{numbers.green} of {numbers.variant_pairs} pairs of variant and revision ({numbers.variants} variants: unusual, "
-        "and legal) are green.",
-        f"{numbers.shown} of {numbers.requirements} testable requirements, counted in each revision, have been seen to fail.",
+        f"{numbers.whole} of them were judged by the whole suite; in {numbers.clean} nothing else is red than what "
+        "the catalogue says follows.",
+        f"{numbers.green} of {numbers.variant_pairs} pairs of variant and revision ({numbers.variants} variants: "
+        "unusual, and legal) are green.",
+        f"{numbers.shown} of {numbers.requirements} testable requirements, counted in each revision, have been seen "
+        "to fail.",
     ]
     if numbers.again:
         told.append(
-            f"{numbers.again} pairs were not so at first, while many runs shared the machine, and were run once more on "
-            'their own: "1 of 2" says that one of their two runs was as the catalogue says.'
+            f"{numbers.again} pairs were not so at first, while many runs shared the machine, and were run once "
+            'more on their own: "1 of 2" says that one of their two runs was as the catalogue says.'
         )
     return tuple(told)
 

@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
@@ -31,12 +32,19 @@ CRASHED = 3  # the suite's exit codes from here on are no verdicts: harness erro
 Rows = dict[str, dict[str, Any]]
 
 
+NEEDED = (
+    "conformance.cli",
+    "conformance.observe.probes",
+    "conformance.rules",
+    "conformance.session",
+    "reference_server.serve",
+)
+
+
 def _warm() -> None:
     """Import what servers and suites need, and read the catalogues and schemas, in the process that is forked."""
-    import conformance.observe.probes
-    import conformance.rules
-    import conformance.session
-    import reference_server.serve
+    for name in NEEDED:
+        import_module(name)
     from conformance.catalogue import catalogue, event_schemas, protocols
     from reference_server.faults.catalogue import entries
     from reference_server.faults.hooks import implemented
@@ -50,7 +58,8 @@ def _warm() -> None:
     for protocol in protocols():
         catalogue(protocol)
         event_schemas(protocol)
-    entries(), implemented(), shipped()
+    for read in (entries, implemented, shipped):
+        read()
     gc.collect()
     gc.freeze()
 
