@@ -50,9 +50,8 @@ def _warm() -> None:
     from reference_server.faults.hooks import implemented
     from reference_server.scenarios import shipped
 
-    for plugin in entry_points(
-        group="pytest11"
-    ):  # pytest loads them all, and rewrites what is not imported yet
+    # pytest loads all plugins, and rewrites what is not imported yet.
+    for plugin in entry_points(group="pytest11"):
         if "hypothesis" not in plugin.name:
             plugin.load()
     for protocol in protocols():
