@@ -42,6 +42,7 @@ from tests.support.proof_cells import (  # noqa: E402
 from tests.support.proof_processes import judge  # noqa: E402
 
 WORKERS = 8  # runs at once: they mostly wait
+CORRECT = ""  # the name of runs without a fault
 SCALE = 2.0  # on every deadline of the suite, since so many runs share the machine
 
 
@@ -83,11 +84,16 @@ def run(
 
 
 class Plain:
-    """The correct server's rows, per revision: what rows that only note say of it."""
+    """The correct server's rows, per revision: what rows that only note say of it. They are kept like other runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
         self._rows: dict[str, Mapping[str, Row]] = {}
         self._lock = threading.Lock()
+
+    def take(self, run: Run) -> None:
+        """Take over a run of the correct server."""
+        self._rows[run.revision] = run.rows
 
     def rows(self, entry: Entry, revision: str) -> Mapping[str, Row]:
         """The rows of the correct server, where they are needed."""
@@ -98,9 +104,10 @@ class Plain:
                 found, trouble = judge(revision, only=sorted(NOTES))
                 if trouble:
                     raise RuntimeError(f"the correct server cannot be judged: {trouble}")
-                self._rows[revision] = {
-                    name: row for wanted in NOTES for name, row in rows_kept(found, wanted).items()
-                }
+                rows = {name: row for wanted in NOTES for name, row in rows_kept(found, wanted).items()}
+                made = Run(CORRECT, revision, rows, len(found), False, "", 0.0, source())
+                self._kept.add(made)
+                self.take(made)
             return self._rows[revision]
 
 
@@ -174,16 +181,20 @@ class Matrix:
         self._given = given
         self._quick = given.quick or (bool(given.only) and not given.whole)
         self._kept = Kept(Path(given.runs))
-        self._plain = Plain()
+        self._plain = Plain(self._kept)
         self._lock = threading.Lock()
         self.cells: dict[tuple[str, str], Cell] = {}
 
     def resume(self, work: Sequence[tuple[Entry, str]]) -> None:
         """Take over the runs that are kept."""
-        ours, known = source(), {(entry.name, revision): entry for entry, revision in work}
-        for old in self._kept.runs():
+        known = {(entry.name, revision): entry for entry, revision in work}
+        kept = [run for run in self._kept.runs() if self._given.any_source or run.source == source()]
+        for old in kept:
+            if old.name == CORRECT:
+                self._plain.take(old)
+        for old in kept:
             entry = known.get((old.name, old.revision))
-            if entry is not None and (old.source == ours or self._given.any_source):
+            if entry is not None:
                 self._take(entry, old)
 
     def forget_bad(self) -> None:

@@ -16,7 +16,7 @@ from tests.support.proof_cells import Cell, Row, trouble_of
 if TYPE_CHECKING:
     from tests.support.proof_document import Numbers
 
-SHOWN = 150  # characters of what was observed
+SHOWN = 120  # characters of what was observed
 
 
 @dataclass(frozen=True, slots=True)
