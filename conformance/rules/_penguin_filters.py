@@ -63,7 +63,7 @@ def missing(
     return [], len(due)
 
 
-_LABELS = frozenset({"sessionID", "session_id", "agentID", "agent_id", "directory"})
+_LABELS = frozenset({"sessionID", "session_id", "agentID", "agent_id", "agent", "directory"})
 
 
 def unlabelled(message: Message) -> str:

@@ -205,6 +205,18 @@ def test_an_agent_filter_that_leaks_or_loses(protocol: str) -> None:
     assert "PG-FLT-03" in red(scene)
 
 
+@BOTH
+def test_an_agent_that_is_written_in_another_way_under_a_filter(protocol: str) -> None:
+    scene = _agents(protocol)
+    named = [e for role in scene.streams for e in scene.streams[role] if "agent" in e["properties"]]
+    shouted = next((e for e in scene.streams["agent"] if "agent" in e["properties"]), None)
+    assert shouted is not None, named
+    at = scene.streams["agent"].index(shouted)
+    scene.streams["agent"][at] = copy([shouted])[0]
+    scene.streams["agent"][at]["properties"]["agent"] = "DEFAULT"
+    assert "PG-FLT-05" in red(scene)
+
+
 def test_a_filter_that_stamps_its_agent_on_everything() -> None:
     scene = _agents("penguin/2")
     for event in scene.streams["agent"][1:]:
