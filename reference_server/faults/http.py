@@ -325,9 +325,10 @@ async def by_16k(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, s
         if message["type"] != "http.response.body":
             await send(message)
             return
-        held.append(message.get("body", b""))
+        new = message.get("body", b"")
+        held.append(new)
         body = b"".join(held)
-        answered = b'"role": "assistant"' in body and b'"completed": null' not in body
+        answered = b'"role": "assistant"' in new and b'"completed": null' not in new
         settled = b"session." in body or b"server." in body or answered
         if len(body) >= 16_384 or settled or not message.get("more_body"):
             held.clear()
