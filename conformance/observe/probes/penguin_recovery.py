@@ -265,6 +265,9 @@ def _no_retention(profile: Profile) -> str:
     return "" if kept <= MOST else f"a retention of {kept} events is too large to be passed"
 
 
+JOINING = 4  # chunks in an event for which the retention is still passed
+
+
 @probe(RETENTION, families=FAMILIES, effect=Effect.PROMPT, prompts=2, unless=_no_retention)
 async def retention(driver: Driver, recording: Recording) -> None:
     """More events than the declared retention, then a cursor from before and one from within it."""
@@ -280,7 +283,10 @@ async def retention(driver: Driver, recording: Recording) -> None:
     await play(penguins.prompt(recording, session, words("old"), stream=full, role=FULL))
     old = cursors(full)[-1]
     before = len(cursors(full))
-    for _ in range(ceil((kept + CHUNKS) / CHUNKS)):
+    turns = ceil((kept + CHUNKS) / CHUNKS)
+    for number in range(JOINING * turns):  # a target that joins chunks makes fewer events of them
+        if number >= turns and len(cursors(full)) - before > kept:
+            break
         filler = say(Fill(12, CHUNKS))
         await play(penguins.prompt(recording, session, filler, stream=full, role=FULL))
     await penguins.fence(recording, session, full)
