@@ -29,6 +29,7 @@ from conformance.profile import Effect, Profile
 from conformance.script import Fill, say
 
 CHUNKS = 400  # of the turns that fill a replay buffer: snapshots are cumulative, so more would be megabytes
+JOINING = 4  # chunks in one event for which a retention is still passed
 MOST = 20_000  # events beyond which a declared retention is not passed
 CUTS = 10  # times that a connection is cut while events arrive
 
@@ -263,9 +264,6 @@ def _no_retention(profile: Profile) -> str:
     if kept is None:
         return "the profile declares no retention"
     return "" if kept <= MOST else f"a retention of {kept} events is too large to be passed"
-
-
-JOINING = 4  # chunks in an event for which the retention is still passed
 
 
 @probe(RETENTION, families=FAMILIES, effect=Effect.PROMPT, prompts=2, unless=_no_retention)
