@@ -235,7 +235,7 @@ async def _held_up(recording: Recording, stream: LiveStream) -> int | None:
     deadline = recording.now() + recording.seconds(recording.profile.limits.head)
     held = stream.unread()
     while held is not None and recording.now() < deadline:
-        await asyncio.sleep(STABLE)
+        await asyncio.sleep(recording.seconds(STABLE))
         now = stream.unread()
         if now == held and now:
             break
