@@ -268,13 +268,11 @@ def shrinks(event: Event, memory: Memory) -> Event:
 
 @on_event("delta-off-by-a-space-once")
 def delta_space(event: Event, memory: Memory) -> Event:
-    """The third text of the server that grows beyond a hundred characters: an earlier one may be cut off."""
     delta, part = delta_of(event), event.properties.get("part", {})
-    long = memory.setdefault("long", set())
-    if delta is None or len(part.get("text", "")) < 100 or part["id"] in long:
+    if delta is None or len(part.get("text", "")) < 100 or memory.get("done"):
         return event
-    long.add(part["id"])
-    return Event(event.type, {**event.properties, "delta": delta + " "}) if len(long) == 3 else event
+    memory["done"] = True
+    return Event(event.type, {**event.properties, "delta": delta + " "})
 
 
 @on_event("completed-missing")
