@@ -243,9 +243,13 @@ async def dead_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
     await _counting(memory, app, scope, receive, send)
 
 
+HUNG = 45.0  # seconds that the silence lasts: the rest of a run need not wait for it as well
+
+
 @on_app("silent-after-abrupt-disconnects")
 async def silent_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if not _exhausted(memory, scope):
+    now = asyncio.get_running_loop().time()
+    if not _exhausted(memory, scope) or now > memory.setdefault("until", now + HUNG):
         await _counting(memory, app, scope, receive, send)
         return
     while (await receive())["type"] != "http.disconnect":

@@ -151,9 +151,9 @@ def headline(numbers: Numbers) -> tuple[str, ...]:
     told = [
         f"{numbers.caught} of {numbers.pairs} pairs of fault and revision ({numbers.faults} faults) are caught by the "
         "requirement that the fault names, by its own judgement.",
-        f"{numbers.clean} of {numbers.pairs} show nothing red but what the catalogue says follows. {numbers.whole} were "
-        "judged by the whole suite; the others, of the limit of rate, by their own rows: under a limit as low as they "
-        "need, all else would be refused.",
+        f"{numbers.clean} of {numbers.pairs} show nothing red but what the catalogue says follows. "
+        f"{numbers.whole} were judged by the whole suite; the others, of the limit of rate, by their own rows: "
+        "under a limit as low as they need, all else would be refused.",
         f"{numbers.green} of {numbers.variant_pairs} pairs of variant and revision ({numbers.variants} variants: "
         "unusual, and legal) are green.",
         f"{numbers.shown} of {numbers.requirements} testable requirements, counted in each revision, have been seen "
