@@ -243,7 +243,7 @@ async def dead_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
     await _counting(memory, app, scope, receive, send)
 
 
-HUNG = 45.0  # seconds that the silence lasts: the rest of a run need not wait for it as well
+HUNG = 90.0  # seconds that the silence lasts: the rest of a run need not wait for it as well
 
 
 @on_app("silent-after-abrupt-disconnects")
