@@ -137,7 +137,9 @@ def origin_missing_once(scope: Scope, memory: Memory, status: int, headers: Head
 @on_head("any-origin-with-cookies")
 def origin_cookie(scope: Scope, memory: Memory, status: int, headers: Headers) -> tuple[int, Headers]:
     cookie = header_of(scope["headers"], "cookie")
-    return status, [*without(headers, ORIGIN), (ORIGIN, b"*")] if cookie else headers
+    if not cookie:
+        return status, headers
+    return status, [*without(headers, ORIGIN, CREDENTIALS), (ORIGIN, b"*"), (CREDENTIALS, b"true")]
 
 
 @on_head("any-origin-beside-credentials")

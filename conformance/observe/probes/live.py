@@ -234,7 +234,7 @@ async def _held_up(recording: Recording, stream: LiveStream) -> int | None:
     """Wait until our kernel's buffer has stopped filling: then the sender is held up. The bytes in it."""
     deadline = recording.now() + recording.seconds(recording.profile.limits.head)
     held = stream.unread()
-    while held is not None and recording.now() < deadline:
+    while held is not None and not stream.ended and recording.now() < deadline:
         await asyncio.sleep(recording.seconds(STABLE))
         now = stream.unread()
         if now == held and now:
