@@ -6,7 +6,8 @@
 
 A fault is caught when the requirement that it names fails (level S: warns; level I: is noted with something
 that it does not say of the correct server) by its own judgement. A crash or a timeout of the suite is no catch.
-A pair that is not as the catalogue says is run once more at the end, on its own, and counted so ("1 of 2").
+A pair that is not as the catalogue says is run once more at the end, on its own, and counted so ("1 of 2"); so are
+all earlier runs that are kept and taken over.
 Writes proof.json, proof.md and proof.html. Exit status 0 when every fault is caught, nothing unforeseen turned red
 and every variant stayed green, 1 otherwise.
 """
@@ -220,7 +221,7 @@ class Matrix:
         key = (entry.name, made.revision)
         found = cell(entry, made, self._plain.rows(entry, made.revision))
         first = self.cells.get(key)
-        if first is not None and not first.clean and made.alone and first.run.source == made.source:
+        if first is not None:
             found = again(first, found)
         self.cells[key] = found
         return found

@@ -157,8 +157,13 @@ def caught(row: Row, plain: Row | None) -> bool:
 
 
 def again(first: Cell, second: Cell) -> Cell:
-    """The same pair after a second run, on its own: that one counts, and the first is told."""
-    return replace(second, runs=2, good=first.good + second.good, before=trouble_of(first))
+    """The same pair after another run: that one counts, and what was wrong in those before it is told."""
+    return replace(
+        second,
+        runs=first.runs + 1,
+        good=first.good + second.good,
+        before=first.before or trouble_of(first),
+    )
 
 
 def trouble_of(cell: Cell) -> str:

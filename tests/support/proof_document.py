@@ -31,7 +31,8 @@ class Numbers:
     variants: int
     variant_pairs: int
     green: int
-    again: int  # pairs that were run a second time, on their own
+    again: int  # pairs that are as the catalogue says, and were not in an earlier run
+    states: int  # of the code, by which the runs were made
     requirements: int  # testable, over all revisions
     shown: int  # of these, those that a fault made fail
 
@@ -53,7 +54,8 @@ class Numbers:
             variants=len({made.entry.name for made in variants}),
             variant_pairs=len(variants),
             green=sum(made.ok for made in variants),
-            again=sum(made.runs > 1 for made in cells),
+            again=sum(made.good < made.runs for made in cells if made.clean),
+            states=len({made.run.source for made in cells}),
             requirements=len(testable),
             shown=len(testable & shown),
         )
@@ -68,7 +70,7 @@ def write(folder: Path, cells: Sequence[Cell]) -> None:
     numbers = Numbers.of(ordered)
     (folder / "proof.json").write_text(as_json(ordered, numbers), encoding="utf-8")
     (folder / "proof.md").write_text(markdown(ordered, numbers), encoding="utf-8")
-    (folder / "proof.html").write_text(proof_page.render(ordered, numbers), encoding="utf-8")
+    (folder / "proof.html").write_text(proof_page.render(ordered, numbers, notes(numbers)), encoding="utf-8")
 
 
 def as_json(cells: Sequence[Cell], numbers: Numbers) -> str:
@@ -146,6 +148,22 @@ def _pair(made: Cell) -> dict[str, Any]:
     return {name: value for name, value in pair.items() if value or name in kept}
 
 
+def notes(numbers: Numbers) -> tuple[str, ...]:
+    """What must be known of the runs to believe the numbers."""
+    told = []
+    if numbers.again:
+        told.append(
+            f"{numbers.again} pairs were not so in an earlier run, under load or before fault, catalogue or suite "
+            'were mended; they were run again, and say so: "1 of 2 runs".'
+        )
+    if numbers.states > 1:
+        told.append(
+            f"The runs were made by {numbers.states} states of the code while it was being mended (proof.json says "
+            "which), and what follows from a fault was written down after these runs had been read."
+        )
+    return tuple(told)
+
+
 def headline(numbers: Numbers) -> tuple[str, ...]:
     """The numbers in words, one sentence each."""
     told = [
@@ -159,18 +177,14 @@ def headline(numbers: Numbers) -> tuple[str, ...]:
         f"{numbers.shown} of {numbers.requirements} testable requirements, counted in each revision, have been seen "
         "to fail.",
     ]
-    if numbers.again:
-        told.append(
-            f"{numbers.again} pairs were not so at first, while many runs shared the machine, and were run once "
-            'more on their own: "1 of 2" says that one of their two runs was as the catalogue says.'
-        )
+    told += notes(numbers)
     return tuple(told)
 
 
 def markdown(cells: Sequence[Cell], numbers: Numbers) -> str:
     """The matrix for readers."""
     out = ["# Kill matrix", "", *(f"- {sentence}" for sentence in headline(numbers)), ""]
-    odd = [made for made in cells if not made.clean or made.runs > 1]
+    odd = [made for made in cells if not made.clean or made.good < made.runs]
     if odd:
         out += ["## Not as the catalogue says, at first or at all", "", "| entry | revision | runs | what |"]
         out += ["| --- | --- | --- | --- |"]

@@ -74,7 +74,7 @@ class Shown:
     faults: tuple[tuple[str, ...] | None, ...]
 
 
-def render(cells: Sequence[Cell], numbers: Numbers) -> str:
+def render(cells: Sequence[Cell], numbers: Numbers, notes: Sequence[str]) -> str:
     """The page."""
     faults = _views(made for made in cells if made.entry.kind == "fault")
     return page(
@@ -82,6 +82,7 @@ def render(cells: Sequence[Cell], numbers: Numbers) -> str:
         styles=("proof.css",),
         scripts=("proof.js",),
         numbers=numbers,
+        notes=notes,
         revisions=protocols(),
         groups=_groups(faults),
         variants=_views(made for made in cells if made.entry.kind == "variant"),
@@ -102,14 +103,14 @@ def _view(cells: Sequence[Cell]) -> EntryView:
     return EntryView(
         cells[0].entry,
         marks=tuple((revision, *_mark(here.get(revision))) for revision in protocols()),
-        good=all(made.clean for made in cells),
+        good=all(made.clean and made.good == made.runs for made in cells),
         said=_said(cells),
         follows=_others((made.revision, made.foreseen.items()) for made in cells),
         unforeseen=_others((made.revision, made.unforeseen.items()) for made in cells),
         trouble=tuple(
-            (made.revision, trouble_of(made) or made.before)
+            (made.revision, trouble_of(made) or f"{made.good} of {made.runs} runs; before: {made.before}")
             for made in cells
-            if not made.clean or made.runs > 1
+            if not made.clean or made.good < made.runs
         ),
         whole=all(made.run.whole for made in cells),
     )
@@ -119,7 +120,7 @@ def _mark(made: Cell | None) -> tuple[str, str]:
     """A verdict's name for the mark, and how many runs said so where there were several."""
     if made is None:
         return "", ""
-    runs = f"{made.good} of {made.runs}" if made.runs > 1 else ""
+    runs = f"{made.good} of {made.runs}" if made.good < made.runs else ""
     if made.entry.kind == "variant":
         return "pass" if made.ok else "fail", runs
     if made.row is None or made.run.trouble:
