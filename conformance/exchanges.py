@@ -8,6 +8,7 @@ from typing import Any
 from conformance.message import Message
 from conformance.profile import Profile
 from conformance.script import Fill, Script, say
+from conformance.transcript import Transcript
 
 METHODS = "http-methods"  # roles METHOD_ROLE + method
 METHOD_ROLE = "method-"
@@ -45,6 +46,8 @@ UNKNOWN_CURSORS: tuple[tuple[str, str], ...] = (
 # Characters that nobody but the scripted model says: a directive is ASCII, so a prompt that is echoed has
 # them only as escapes.
 FIRST_MARK, LAST_MARK, FENCE_MARK = "\u0416", "\u0429", "\u046a"
+
+TOGETHER = 0.01  # seconds within which the head and the first bytes of a body came as one
 
 # Backlog of a stalled reader (SSE-LIVE-03): more than socket buffers and a target's queue hold.
 BACKLOG_BYTES, BACKLOG_EVENTS = 16_000_000, 4_000
@@ -92,23 +95,37 @@ def first_with(messages: Iterable[Message], mark: str) -> Message | None:
     return next((message for message in messages if carries(message.value, mark)), None)
 
 
-def streamed(messages: Iterable[Message], pace: float) -> bool | None:
+def streamed(messages: Iterable[Message], pace: float, heartbeat: float | None = None) -> bool | None:
     """Whether the first chunk came while the second was still withheld; None where either never came.
 
-    `pace` in seconds is the pause before the second chunk. A server that held the first one back gives both
-    at once, so half a pause between them is enough to tell, however late both are.
+    `pace` in seconds is the pause before the second chunk, `heartbeat` the declared period. A server that held the
+    first one back gives both at once, so half a pause between them is enough to tell, however late both are. Where
+    a heartbeat fits into the pause it may have pushed out what was held, a period after it was due: then the
+    first must be less than half a period late, against the second.
     """
     messages = list(messages)
     first, last = first_with(messages, FIRST_MARK), first_with(messages, LAST_MARK)
     if first is None or last is None:
         return None
-    return last.event.at - first.event.at >= pace / 2
+    needed = pace / 2 if heartbeat is None else max(pace / 2, pace - heartbeat / 2)
+    return last.event.at - first.event.at >= needed
 
 
-def head_was_early(head_at: float, messages: Iterable[Message], pace: float) -> bool | None:
-    """Whether the head came while the first chunk was still withheld; None where that chunk never came."""
-    first = first_with(messages, FIRST_MARK)
-    return None if first is None else first.event.at - head_at >= pace / 2
+def head_was_early(
+    transcript: Transcript, messages: Iterable[Message], pace: float, heartbeat: float | None = None
+) -> bool | None:
+    """Whether the head came while the first chunk was still withheld; None where that chunk or the head never came.
+
+    A head that comes about a period late and together with a heartbeat was pushed out by it: that is not early.
+    """
+    head, first = transcript.head, first_with(messages, FIRST_MARK)
+    if head is None or first is None:
+        return None
+    if heartbeat is not None and head.at - transcript.opened_at >= 0.8 * heartbeat:
+        with_head = b"".join(chunk.data for chunk in transcript.chunks if chunk.at - head.at < TOGETHER)
+        if with_head.removeprefix(b"\xef\xbb\xbf").startswith(b":"):
+            return False
+    return first.event.at - head.at >= pace / 2
 
 
 def needed_headers(profile: Profile) -> tuple[str, ...]:

@@ -151,8 +151,10 @@ class Lab:
             self.broken = f"the run's ceiling of {self._max_seconds:g} s is passed (--sse-max-seconds)"
             return Outcome(probe.name, inconclusive=self.broken)
         began = time.monotonic()
+        # Not a result of the coroutine: asyncio.run() writes that out as text, megabytes of it, and throws it away.
+        seen: list[Observation] = []
         try:
-            observation = asyncio.run(self._observe(probe, remaining))
+            asyncio.run(self._observe(probe, remaining, seen))
         except TargetUnreachable as error:
             self.broken = f"the target stopped answering: {error}"
             return Outcome(probe.name, inconclusive=self.broken)
@@ -161,11 +163,11 @@ class Lab:
         finally:
             seconds = time.monotonic() - began
             self._spent += seconds
-        case = Case(observation)
+        case = Case(seen[0])
         self._note_silence(case)
         return Outcome(probe.name, case, seconds=seconds)
 
-    async def _observe(self, probe: Probe, seconds: float) -> Observation:
+    async def _observe(self, probe: Probe, seconds: float, seen: list[Observation]) -> None:
         driver, recording = driver_for(self.profile), Recording(probe.name, self.profile)
         try:
             async with asyncio.timeout(seconds) as ceiling:
@@ -179,9 +181,8 @@ class Lab:
                 f"the run's ceiling of {self._max_seconds:g} s is passed (--sse-max-seconds)"
             )
         finally:
-            observation = await recording.finish()
+            seen.append(await recording.finish())
             await driver.cleanup()
-        return observation
 
     def _note_silence(self, case: Case) -> None:
         observation = case.observation

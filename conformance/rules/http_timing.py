@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
 from conformance.rules.base import Case, Stream, check
+from conformance.transcript import Ended
 
 
 @check("SSE-HTTP-02", probes=(exchanges.IDLE,), families=("penguin",))
@@ -31,34 +33,59 @@ def head_of_idle_stream(case: Case) -> Judgement:
 @check("SSE-HTTP-02", probes=(exchanges.STREAMING,), families=("agentsmithy",))
 def head_of_answer(case: Case) -> Judgement:
     """The head comes while the model still withholds its first chunk."""
-    by_attempt: dict[str, list[tuple[Stream, bool]]] = {}
+    by_attempt: dict[str, list[_Attempt]] = {}
     for name, stream, pace in _attempts(case):
-        head = stream.transcript.head
-        early = None if head is None else exchanges.head_was_early(head.at, stream.messages, pace)
-        if early is not None:
-            by_attempt.setdefault(name, []).append((stream, early))
-    return _twice(
-        by_attempt,
-        "the head waits for the model",
-        "the head before the model's first chunk",
-        "the head came with the first chunk",
-    )
+        head, messages = stream.transcript.head, stream.messages
+        early = exchanges.head_was_early(stream.transcript, messages, pace, _heartbeat(case))
+        first = exchanges.first_with(messages, exchanges.FIRST_MARK)
+        if early is not None and head is not None and first is not None:
+            seen = (
+                f"the head {first.event.at - head.at:.2f} s before the chunk that was withheld for {pace:g} s"
+            )
+            by_attempt.setdefault(name, []).append(_Attempt(stream, early, seen))
+    return _by_attempts(by_attempt, "the head waits for something to say", "the head before anything is due")
 
 
 @check("SSE-HTTP-03", probes=(exchanges.STREAMING,))
 def streaming(case: Case) -> Judgement:
     """The first chunk reaches the client while the model still withholds the second."""
-    by_attempt: dict[str, list[tuple[Stream, bool]]] = {}
+    by_attempt: dict[str, list[_Attempt]] = {}
     for name, stream, pace in _attempts(case):
-        real = exchanges.streamed(stream.messages, pace)
-        if real is not None:
-            by_attempt.setdefault(name, []).append((stream, real))
-    return _twice(
-        by_attempt,
-        "the stream is held back",
-        "the first chunk while the second is withheld",
-        "both chunks at once",
-    )
+        messages = stream.messages
+        real = exchanges.streamed(messages, pace, _heartbeat(case))
+        first = exchanges.first_with(messages, exchanges.FIRST_MARK)
+        last = exchanges.first_with(messages, exchanges.LAST_MARK)
+        if real is not None and first is not None and last is not None:
+            seen = (
+                f"the first {last.event.at - first.event.at:.2f} s before the second, withheld for {pace:g} s"
+            )
+            by_attempt.setdefault(name, []).append(_Attempt(stream, real, seen))
+        elif name != "plain" and "plain" in by_attempt and _over(case, stream):
+            seen = "nothing of an answer that is over, while a plain stream showed it"
+            by_attempt.setdefault(name, []).append(_Attempt(stream, False, seen))
+    return _by_attempts(by_attempt, "the stream is held back", "the first chunk while the second is withheld")
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One try: whether it shows what is asked, and what was seen."""
+
+    stream: Stream
+    good: bool
+    seen: str
+
+
+def _over(case: Case, stream: Stream) -> bool:
+    """Whether the prompt of an open event stream was answered well while the stream was watched."""
+    prompt = case.prompts(stream.role)[0]
+    answered = prompt.status is not None and 200 <= prompt.status < 300 and prompt.until is not None
+    watched = stream.transcript.is_event_stream and stream.transcript.ended is Ended.CLOSED_BY_US
+    return answered and watched and (prompt.until or 0.0) <= stream.transcript.ended_at
+
+
+def _heartbeat(case: Case) -> float | None:
+    """The declared period."""
+    return case.profile.capabilities.heartbeat
 
 
 def _attempts(case: Case) -> Iterator[tuple[str, Stream, float]]:
@@ -71,21 +98,20 @@ def _attempts(case: Case) -> Iterator[tuple[str, Stream, float]]:
             yield name, stream, script.pace_ms / 1000
 
 
-def _twice(
-    by_attempt: dict[str, list[tuple[Stream, bool]]], title: str, expected: str, observed: str
-) -> Judgement:
-    """One attempt that shows it is proof; its absence takes two, for the machine may have stood still."""
+def _by_attempts(by_attempt: dict[str, list[_Attempt]], title: str, expected: str) -> Judgement:
+    """One attempt that shows it is proof; its absence takes several, for the machine may have stood still."""
     findings: list[Finding] = []
     judged = 0
     for name, attempts in by_attempt.items():
-        if any(good for _, good in attempts):
+        if any(attempt.good for attempt in attempts):
             judged += 1
             continue
         if len(attempts) < 2:
             return Judgement(tuple(findings), judged, inconclusive="it was tried once only")
         judged += 1
-        stream = attempts[-1][0]
+        stream = attempts[-1].stream
         place = exchanges.first_with(stream.messages, exchanges.FIRST_MARK)
         what = f"{title} (gzip accepted)" if name == "gzip" else title
-        findings.append(stream.finding(what, expected=expected, observed=f"{observed}, twice", at=place))
+        observed = "; ".join(attempt.seen for attempt in attempts)
+        findings.append(stream.finding(what, expected=expected, observed=observed, at=place))
     return Judgement(tuple(findings), judged)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import CONNECTED, message_info, part_info, title_of
-from conformance.penguin import ALL_STREAMS, CONNECT, FAMILIES, TURN_STREAMS
+from conformance.penguin import ALL_STREAMS, CONNECT, CONTROL, FAMILIES, TURN_STREAMS
 from conformance.rules._penguin import answered, turns
 from conformance.rules.base import Case, Listener, RuleByType, StreamContext, check, stream_check
 
@@ -67,26 +67,34 @@ def connected_at_all(case: Case) -> Judgement:
 
 @check("PG-CON-02", probes=[CONNECT], families=FAMILIES)
 def nothing_missed_after_connecting(case: Case) -> Judgement:
-    """A title given the moment `server.connected` was seen shows on that connection, if it shows on any."""
+    """A title given the moment `server.connected` was seen shows on that connection, if it shows on any.
+
+    The control stream is held to it, too, up to the last title that it shows.
+    """
     findings: list[Finding] = []
     judged, unseen = 0, 0
-    everyone = {title_of(message) for stream in case.streams for message in stream.messages}
-    for action in case.observation.actions_of("rename-session"):
+    shown = {stream.role: {title_of(message) for message in stream.messages} for stream in case.streams}
+    everyone = set().union(*shown.values())
+    control = case.stream(CONTROL)
+    renamings = case.observation.actions_of("rename-session")
+    last = max((n for n, action in enumerate(renamings) if action.note in shown.get(CONTROL, ())), default=-1)
+    for number, action in enumerate(renamings):
         stream = case.stream(action.stream) if action.stream else None
         if stream is None or not stream.messages or not answered(action):
             continue
         if action.note not in everyone:
             unseen += 1  # nobody saw it: then the renaming is not what this connection missed
             continue
-        judged += 1
-        if action.note not in {title_of(message) for message in stream.messages}:
-            findings.append(
-                stream.finding(
-                    "an event caused after server.connected is missing",
-                    expected=f"session.updated with the title {action.note!r}, as another subscriber saw it",
-                    observed=f"{len(stream.messages)} events without it",
+        for each in (stream, control) if control is not None and number < last else (stream,):
+            judged += 1
+            if action.note not in shown[each.role]:
+                findings.append(
+                    each.finding(
+                        "an event caused after server.connected is missing",
+                        expected=f"session.updated with the title {action.note!r}, as another subscriber saw it",
+                        observed=f"{len(each.messages)} events without it",
+                    )
                 )
-            )
     reason = "renaming a session showed on no stream" if unseen and not judged else ""
     return Judgement(tuple(findings), judged, inconclusive=reason)
 

@@ -162,7 +162,8 @@ def unknown_filter_shows_nothing(case: Case) -> Judgement:
     for role, is_foreign in (
         ("unknown-session", lambda message: bool(ledger.whose(message))),
         ("unknown-agent", lambda message: bool(ledger.agent_of(message))),
-        ("other-agent", lambda message: bool(ledger.agent_of(message))),
+        # What the other agent says is its own, also where the control stream broke off before it was heard.
+        ("other-agent", lambda message: ledger.agent_of(message) not in ("", OTHER_AGENT)),
     ):
         stream = case.stream(role)
         if stream is None or (role == "other-agent" and ledger.count_agent(OTHER_AGENT)):

@@ -217,8 +217,18 @@ def no_retry_after(scope: Scope, memory: Memory, status: int, headers: Headers) 
 
 
 def _exhausted(memory: Memory, scope: Scope) -> bool:
-    """Whether many clients came within seconds, as those do that vanish at once; then it stays so."""
-    if not asks_for_stream(scope) or scope["query_string"] or header_of(scope["headers"], "last-event-id"):
+    """Whether many clients vanished; then it stays so.
+
+    A subscriber always leaves before its stream ends: there it is many that came within seconds.
+    """
+    if memory.get("vanished", 0) > 20:
+        return asks_for_stream(scope)
+    if (
+        scope["method"] == "POST"
+        or not asks_for_stream(scope)
+        or scope["query_string"]
+        or header_of(scope["headers"], "last-event-id")
+    ):
         return False
     now = asyncio.get_running_loop().time()
     recent = [at for at in memory.get("starts", []) if at > now - 6.0]
@@ -232,13 +242,37 @@ async def dead_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
     if _exhausted(memory, scope):
         await JSONResponse({"detail": "no more workers"}, 500)(scope, receive, send)
         return
-    await app(scope, receive, send)
+    await _counting(memory, app, scope, receive, send)
+
+
+HUNG = 90.0  # seconds that the silence lasts: the rest of a run need not wait for it as well
 
 
 @on_app("silent-after-abrupt-disconnects")
 async def silent_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if not _exhausted(memory, scope):
-        await app(scope, receive, send)
+    now = asyncio.get_running_loop().time()
+    if not _exhausted(memory, scope) or now > memory.setdefault("until", now + HUNG):
+        await _counting(memory, app, scope, receive, send)
         return
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _counting(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve, and count the clients of answers that left before these were whole."""
+    over = False
+
+    async def heard() -> Message:
+        nonlocal over
+        message = await receive()
+        if message["type"] == "http.disconnect" and scope["method"] == "POST" and not over:
+            over = True
+            memory["vanished"] = memory.get("vanished", 0) + 1
+        return message
+
+    async def out(message: Message) -> None:
+        nonlocal over
+        over = over or (message["type"] == "http.response.body" and not message.get("more_body"))
+        await send(message)
+
+    await app(scope, heard, out)

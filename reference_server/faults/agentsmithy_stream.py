@@ -89,14 +89,15 @@ def after_done(stream: Stream, event: Json) -> Json | list[Json]:
 
 @on_events("done-early")
 def done_early(stream: Stream, event: Json) -> Json | list[Json] | None:
-    """`done` comes before the last chunk of text."""
+    """`done` comes before the last character of the text; until then the text is one character behind."""
     kept = stream.own.pop("kept", None)
     if event["type"] == "chat":
-        stream.own["kept"] = event
-        return [] if kept is None else [kept]
-    if event["type"] == "done":
-        return [event] if kept is None else [event, kept]
-    return [event] if kept is None else [kept, event]
+        text = ("" if kept is None else kept["content"]) + event["content"]
+        stream.own["kept"] = {**event, "content": text[-1:]}
+        return {**event, "content": text[:-1]}
+    if kept is None:
+        return event
+    return [event, kept] if event["type"] == "done" else [kept, event]
 
 
 @on_events("done-missing")
@@ -215,7 +216,9 @@ def late_user(stream: Stream, event: Json) -> Json | list[Json] | None:
         stream.own["user"] = event
         return None
     kept = stream.own.pop("user", None)
-    return event if kept is None else [event, kept]
+    if kept is None:
+        return event
+    return [event, kept] if event["type"].endswith("_start") else [kept, event]
 
 
 @on_events("segment-never-ends-on-errors")

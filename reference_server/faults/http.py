@@ -80,12 +80,12 @@ def no_heartbeat(stream: Stream, given: bytes) -> bytes:
     return b"" if given.startswith(b":") else given
 
 
-@on_blocks("heartbeat-every-third-time")
+@on_blocks("heartbeat-every-fifth-time")
 def slow_heartbeat(stream: Stream, given: bytes) -> bytes:
     if not given.startswith(b":"):
         return given
     stream.own["beats"] = stream.own.get("beats", 0) + 1
-    return given if stream.own["beats"] % 3 == 0 else b""
+    return given if stream.own["beats"] % 5 == 0 else b""
 
 
 # ---------------------------------------------------------------- framing of the body
@@ -118,8 +118,11 @@ async def wrong_size(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
 
 @on_app("chunk-size-0x")
 async def hex_size(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    memory["asked"] = memory.get("asked", 0) + asks_for_stream(scope)
+    due = memory["asked"] == 3
+
     def wrong(body: bytes, number: int) -> bytes:
-        return chunk(body, number) if number != 2 else b"0x" + chunk(body, number)
+        return b"0x" + chunk(body, number) if due and number == 2 else chunk(body, number)
 
     await serve_raw(app, scope, receive, RawStream(scope, send, chunks=wrong))
 
@@ -230,6 +233,20 @@ async def late_head(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
 
+@on_app("head-with-the-first-write")
+async def head_with_write(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    held: list[Message] = []
+
+    async def out(message: Message) -> None:
+        held.append(message)
+        if message["type"] == "http.response.body":  # a heartbeat's too
+            for each in held:
+                await send(each)
+            held.clear()
+
+    await app(scope, receive, out if asks_for_stream(scope) else send)
+
+
 @on_app("head-with-the-first-heartbeat")
 async def head_with_heartbeat(
     memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send
@@ -238,7 +255,7 @@ async def head_with_heartbeat(
 
     async def out(message: Message) -> None:
         if message["type"] == "http.response.start":
-            await asyncio.sleep(max(0.0, began + 6.5 - asyncio.get_running_loop().time()))
+            await asyncio.sleep(max(0.0, began + 4.5 - asyncio.get_running_loop().time()))
         await send(message)
 
     own = (
@@ -259,8 +276,8 @@ async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
             return
         body = message.get("body", b"")
         held.append(body)
-        over = not message.get("more_body") or b'"idle"' in body or b"server.connected" in body
-        over = over or b"session." in body
+        answered = b'"role": "assistant"' in body and b'"completed": null' not in body
+        over = not message.get("more_body") or answered or b"server.connected" in body or b"session." in body
         if over:
             await send({**message, "body": b"".join(held)})
             held.clear()
@@ -270,39 +287,50 @@ async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
 
 @on_app("one-event-behind")
 async def one_behind(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _behind(app, scope, receive, send, pushed=False)
+
+
+@on_app("one-event-behind-until-a-heartbeat")
+async def behind_heartbeat(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    await _behind(app, scope, receive, send, pushed=True)
+
+
+async def _behind(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, pushed: bool) -> None:
+    """Serve with each piece of text held until the next event, or (`pushed`) until the next block of any kind."""
     held: list[bytes] = []
 
     async def out(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
             return
-        if message.get("body", b"").startswith(b":"):
-            await send(message)  # a heartbeat pushes nothing
-            return
-        body = b"".join(held) + message.get("body", b"")
-        held.clear()
-        *blocks, last = (each + b"\n\n" for each in body.split(b"\n\n")[:-1]) if body else (b"",)
-        if message.get("more_body") and (b'"chat"' in last or b'"delta"' in last):
-            held.append(last)
-        else:
-            blocks.append(last)
-        await send({**message, "body": b"".join(blocks)})
+        ready: list[bytes] = []
+        *blocks, rest = message.get("body", b"").split(b"\n\n")  # all of an answer that is no stream is rest
+        for block in (each + b"\n\n" for each in blocks):
+            if pushed or not block.startswith(b":"):
+                ready += held
+                held.clear()
+            (held if b'"chat"' in block or b'"delta"' in block else ready).append(block)
+        if not message.get("more_body"):
+            ready += held
+        await send({**message, "body": b"".join((*ready, rest))})
 
     await app(scope, receive, out if asks_for_stream(scope) else send)
 
 
-@on_app("held-back-by-4-kb")
-async def by_4k(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+@on_app("held-back-by-16-kb")
+async def by_16k(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     held: list[bytes] = []
 
     async def out(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
             return
-        held.append(message.get("body", b""))
+        new = message.get("body", b"")
+        held.append(new)
         body = b"".join(held)
-        settled = b"session." in body or b"server." in body
-        if len(body) >= 4096 or settled or not message.get("more_body"):
+        answered = b'"role": "assistant"' in new and b'"completed": null' not in new
+        settled = b"session." in body or b"server." in body or answered
+        if len(body) >= 16_384 or settled or not message.get("more_body"):
             held.clear()
             await send({**message, "body": body})
 

@@ -268,8 +268,8 @@ def shrinks(event: Event, memory: Memory) -> Event:
 
 @on_event("delta-off-by-a-space-once")
 def delta_space(event: Event, memory: Memory) -> Event:
-    delta = delta_of(event)
-    if delta is None or memory.get("turn") != 3 or memory.get("done"):
+    delta, part = delta_of(event), event.properties.get("part", {})
+    if delta is None or len(part.get("text", "")) < 100 or memory.get("done"):
         return event
     memory["done"] = True
     return Event(event.type, {**event.properties, "delta": delta + " "})

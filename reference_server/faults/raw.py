@@ -38,7 +38,9 @@ class RawStream:
         linger: float = 0.0,
     ) -> None:
         self._send = send
-        self._transport = transport_of(scope)
+        # An HTTP/1.0 client knows no chunks: it is served the ordinary way.
+        plain = scope["http_version"] == "1.0" and chunks is not None
+        self._transport = None if plain else transport_of(scope)
         self._head = head
         self._chunks = chunks
         self._last = last

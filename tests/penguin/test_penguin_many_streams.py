@@ -168,6 +168,25 @@ def test_an_unknown_filter_that_leaks(protocol: str) -> None:
     assert "PG-FLT-04" in red(scene)
 
 
+@BOTH
+def test_what_every_stream_doubles_is_not_the_filter_s_doing(protocol: str) -> None:
+    scene = _filters(protocol)
+    doubled = next(e for e in scene.streams["only-a"] if part_of(e).get("type") == "text")
+    at = scene.streams["only-a"].index(doubled)
+    scene.streams["only-a"].insert(at, copy([doubled])[0])
+    assert "PG-FLT-02" in red(scene)
+    at = scene.streams[CONTROL].index(doubled)
+    scene.streams[CONTROL].insert(at, copy([doubled])[0])
+    assert "PG-FLT-02" not in red(scene)
+
+
+@BOTH
+def test_a_broken_control_stream_makes_no_agent_unknown(protocol: str) -> None:
+    scene = _agents(protocol)
+    scene.streams[CONTROL] = scene.streams[CONTROL][:3]
+    assert "PG-FLT-04" not in red(scene)
+
+
 def test_a_404_for_an_unknown_filter_is_right() -> None:
     scene = _filters("penguin/2")
     del scene.streams["unknown-session"]
@@ -184,6 +203,18 @@ def test_an_agent_filter_that_leaks_or_loses(protocol: str) -> None:
     index = next(i for i, e in enumerate(scene.streams["agent"]) if part_of(e).get("type") == "tool")
     del scene.streams["agent"][index]
     assert "PG-FLT-03" in red(scene)
+
+
+@BOTH
+def test_an_agent_that_is_written_in_another_way_under_a_filter(protocol: str) -> None:
+    scene = _agents(protocol)
+    named = [e for role in scene.streams for e in scene.streams[role] if "agent" in e["properties"]]
+    shouted = next((e for e in scene.streams["agent"] if "agent" in e["properties"]), None)
+    assert shouted is not None, named
+    at = scene.streams["agent"].index(shouted)
+    scene.streams["agent"][at] = copy([shouted])[0]
+    scene.streams["agent"][at]["properties"]["agent"] = "DEFAULT"
+    assert "PG-FLT-05" in red(scene)
 
 
 def test_a_filter_that_stamps_its_agent_on_everything() -> None:
@@ -368,6 +399,14 @@ def _lost(protocol: str = "penguin/2") -> Scene:
     scene.spans = {"first": (0.0, 2.0), "second": (2.5, 3.2), "third": (3.3, 100.0)}
     scene.joins.add("third")
     return scene
+
+
+@BOTH
+def test_an_event_more_that_is_none_loses_nothing(protocol: str) -> None:
+    scene = _lost(protocol)
+    for role, at in ((FULL, 2), ("second", 2), ("third", 1)):
+        scene.streams[role].insert(at, scene.streams[role][0] | {"type": None, "id": None, "properties": {}})
+    assert "PG-REC-01" not in red(scene)
 
 
 @BOTH
@@ -561,5 +600,11 @@ def test_an_event_missed_right_after_connecting() -> None:
         )
     scene.streams[CONTROL] = _stream(server.events)
     assert red(scene) == set()
+    late = scene.streams[CONTROL].pop()  # the last one may still be on its way
+    assert red(scene) == set()
+    scene.streams[CONTROL].append(late)
+    lost = scene.streams[CONTROL].pop(1)
+    assert red(scene) == {"PG-CON-02"}
+    scene.streams[CONTROL].insert(1, lost)
     del scene.streams["quick-2"][1]
     assert red(scene) == {"PG-CON-02"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +12,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from conformance.catalogue import catalogue, protocols
-from reference_server.faults.catalogue import Entry, UnknownFaultError, entries
+from reference_server.faults.catalogue import UnknownFaultError, entries
 from reference_server.faults.hooks import build, implemented
-
-_spec = importlib.util.spec_from_file_location("proof_matrix", Path(__file__).with_name("matrix.py"))
-assert _spec is not None
-assert _spec.loader is not None
-matrix = importlib.util.module_from_spec(_spec)
-sys.modules["proof_matrix"] = matrix
-_spec.loader.exec_module(matrix)
+from tests.support.proof_cells import Kept, Row, Run, again, applies, caught, cell, rows_kept
+from tests.support.proof_processes import TOKEN, judge, server
 
 # Subtle ones, from every area, in the revision that is said; each is judged by the rows that it names.
 SAMPLE = (
@@ -60,7 +54,7 @@ def test_every_requirement_that_is_named_exists_in_each_revision_that_is_named(r
         f"{entry.name}: {name}"
         for entry in entries().values()
         if revision in entry.revisions
-        for name in (entry.breaks, *matrix.applies(entry.follows + entry.warns, revision), *entry.judge)
+        for name in (entry.breaks, *applies(entry.follows + entry.warns, revision), *entry.judge)
         if name and name not in known
     ]
     assert unknown == []
@@ -102,7 +96,7 @@ def test_a_deviation_has_a_memory_of_its_own() -> None:
 
 @pytest.fixture
 def plain_server() -> Iterator[str]:
-    with matrix.server((), "/workspace") as url:
+    with server((), "/workspace") as url:
         yield url
 
 
@@ -110,7 +104,7 @@ def _status(url: str, path: str, fault: str) -> tuple[int, bytes]:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=10)
     try:
-        headers = {"X-Reference-Fault": fault, "Authorization": f"Bearer {matrix.TOKEN}"}
+        headers = {"X-Reference-Fault": fault, "Authorization": f"Bearer {TOKEN}"}
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
@@ -125,7 +119,7 @@ def test_a_fault_is_refused_without_leave(plain_server: str) -> None:
 
 
 def test_a_request_chooses_its_fault_with_leave() -> None:
-    with matrix.server(("--allow-faults",), "/workspace") as url:
+    with server(("--allow-faults",), "/workspace") as url:
         assert _status(url, "/penguin/2/session", "crlf")[0] == 200
         status, body = _status(url, "/penguin/2/session", "nonsense")
         assert status == 400
@@ -141,23 +135,78 @@ def test_an_unknown_fault_is_a_usage_error() -> None:
 
 @pytest.mark.parametrize(("name", "revision"), SAMPLE)
 def test_a_sample_of_faults_is_caught_by_the_requirement_that_each_names(name: str, revision: str) -> None:
-    entry: Entry = entries()[name]
-    cell = matrix.run(entry, revision, quick=True, plain={})
-    assert cell.ok, cell
+    entry = entries()[name]
+    rows, trouble = judge(
+        revision, fault=name, serve=entry.serve, declare=entry.declare, only=(entry.breaks,)
+    )
+    assert not trouble
+    made = cell(entry, _run(rows_kept(rows, entry.breaks), name, revision), {})
+    assert made.ok, made
 
 
 @pytest.mark.parametrize(("name", "revision", "rows"), GREEN)
 def test_a_sample_of_variants_stays_green(name: str, revision: str, rows: tuple[str, ...]) -> None:
-    found, trouble = matrix.judge(revision, fault=name, only=rows)
+    found, trouble = judge(revision, fault=name, only=rows)
     assert not trouble
     assert {row["verdict"] for row in found.values()} == {"pass"}, found
 
 
-def test_a_run_that_crashes_is_no_catch() -> None:
+def _run(
+    rows: dict[str, Row], name: str = "delta-lost", revision: str = "agentsmithy/1", trouble: str = ""
+) -> Run:
+    return Run(
+        name, revision, rows, len(rows), whole=True, trouble=trouble, seconds=1.0, source="s", alone=True
+    )
+
+
+FAILED = Row("M", "fail", "a title", "something", "text", proved=True)
+
+
+def test_a_catch_is_a_finding_of_the_requirement_that_is_named() -> None:
     entry = entries()["delta-lost"]
-    assert not matrix.cell(entry, "agentsmithy/2", {}, "exit 3", {}, whole=True, seconds=0.0).ok
+    assert cell(entry, _run({"AS-TXT-01": FAILED}), {}).clean
+    assert not cell(entry, _run({}, trouble="the suite ended with 3"), {}).ok
+    assert not cell(entry, _run({"AS-TXT-02": FAILED}), {}).ok
+    assert not caught(Row("M", "inconclusive", said="no stream"), None)
+    assert not caught(Row("M", "fail", said="without evidence"), None)
+    assert caught(Row("S", "warn", "a title", "something", "text", proved=True), None)
+    # What is only noted must differ from what is noted of the correct server.
+    assert not caught(Row("I", "note", said="LF"), Row("I", "note", said="LF"))
+    assert caught(Row("I", "note", said="LF and CRLF"), Row("I", "note", said="LF"))
 
 
-def test_a_row_that_is_inconclusive_is_no_catch() -> None:
-    row = {"level": "M", "verdict": "inconclusive", "findings": [], "notes": [], "reason": "no stream"}
-    assert not matrix.caught(row, None)
+def test_what_the_catalogue_does_not_foresee_is_told() -> None:
+    entry = entries()["delta-lost"]
+    made = cell(entry, _run({"AS-TXT-01": FAILED, "SSE-FMT-07a": FAILED, "SSE-HTTP-06": FAILED}), {})
+    assert (made.ok, made.clean) == (True, False)
+    assert set(made.foreseen) == {"SSE-FMT-07a"}
+    assert set(made.unforeseen) == {"SSE-HTTP-06"}
+
+
+def test_a_second_run_counts_and_the_first_is_told() -> None:
+    entry = entries()["delta-lost"]
+    first, second = cell(entry, _run({}), {}), cell(entry, _run({"AS-TXT-01": FAILED}), {})
+    made = again(first, second)
+    assert (made.ok, made.good, made.runs) == (True, 1, 2)
+    assert made.before == "AS-TXT-01 was not judged"
+
+
+def test_a_variant_with_anything_red_yellow_or_grey_is_not_green() -> None:
+    entry = entries()["crlf"]
+    calm = _run({}, "crlf")
+    assert not cell(entry, calm, {}).ok  # nothing was judged at all
+    row = Row("M", "pass")
+    assert cell(entry, _run({"SSE-FMT-01": row}, "crlf"), {}).ok
+    for verdict, level in (("fail", "M"), ("warn", "S"), ("inconclusive", "S")):
+        assert not cell(entry, _run({"SSE-FMT-01": Row(level, verdict)}, "crlf"), {}).ok
+
+
+def test_runs_are_kept_as_they_come(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "runs" / "proof.jsonl")
+    assert list(kept.runs()) == []
+    runs = [_run({"AS-TXT-01": FAILED}), _run({}, trouble="the suite ended with 3")]
+    for run in runs:
+        kept.add(run)
+    with (tmp_path / "runs" / "proof.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"name": "cut o')  # the machine stopped here
+    assert list(kept.runs()) == runs

@@ -73,11 +73,23 @@ def verdict(
     on: str | Profile = "agentsmithy/2",
     facts: dict[str, Any] | None = None,
     scripts: dict[str, Script] | None = None,
+    answered_at: float | None = None,
 ) -> Judgement:
-    """What the checks of a requirement say of one observation of that probe, together."""
+    """What the checks of a requirement say of one observation of that probe, together.
+
+    `answered_at`: when every prompt had its own answer, a good one.
+    """
     target = profile(on) if isinstance(on, str) else on
     actions = tuple(
-        Action(0.0, "prompt", stream=role, script=script) for role, script in (scripts or {}).items()
+        Action(
+            0.0,
+            "prompt",
+            stream=role,
+            script=script,
+            status=None if answered_at is None else 200,
+            until=answered_at,
+        )
+        for role, script in (scripts or {}).items()
     )
     case = Case(Observation(probe, target, tuple(transcripts.items()), actions, tuple((facts or {}).items())))
     found = [

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conformance import exchanges
+from conformance.profile import Profile
 from conformance.script import Fill, say
 from conformance.transcript import Ended, Transcript
 from tests.support.http_cases import DONE, event, exchange, profile, verdict
@@ -36,7 +37,7 @@ def paced_stream(first: float, last: float, *, head: float = 0.0, penguin: bool 
     return exchange((head, asked), (first, chat(FIRST)), (last, chat(LAST)), (last, DONE), head_at=head)
 
 
-def judge_streaming(clause: str, streams: dict[str, Transcript], on: str = "agentsmithy/2") -> Any:
+def judge_streaming(clause: str, streams: dict[str, Transcript], on: str | Profile = "agentsmithy/2") -> Any:
     scripts = dict.fromkeys(streams, SCRIPT)
     return verdict(f"SSE-HTTP-{clause}", exchanges.STREAMING, streams, on=on, scripts=scripts)
 
@@ -70,6 +71,51 @@ def test_late_but_streaming_is_fine() -> None:
 def test_one_chunk_behind_is_held_back() -> None:
     behind = paced_stream(2.0, 2.05)
     assert judge_streaming("03", {"plain-1": behind, "plain-2": behind}).findings
+
+
+def test_an_answer_that_never_shows_to_a_client_that_accepts_gzip() -> None:
+    def judge(*roles: str, answered_at: float | None = 3.0) -> Any:
+        silent = exchange(method="GET", ended=Ended.CLOSED_BY_US, ended_at=9.0)
+        shown = paced_stream(1.0, 2.0, penguin=True)
+        streams = {role: shown if role == "plain-1" else silent for role in roles}
+        scripts = dict.fromkeys(streams, SCRIPT)
+        probe = exchanges.STREAMING
+        return verdict(
+            "SSE-HTTP-03", probe, streams, on="penguin/2", scripts=scripts, answered_at=answered_at
+        )
+
+    (found,) = judge("plain-1", "gzip-1", "gzip-2").findings
+    assert "nothing of an answer that is over" in found.observed
+    assert judge("plain-1", "gzip-1").inconclusive
+    # Without a stream that shows it, or an answer to the prompt, nothing is known.
+    assert judge("gzip-1", "gzip-2").findings == ()
+    assert judge("plain-1", "gzip-1", "gzip-2", answered_at=None).findings == ()
+
+
+def test_what_a_heartbeat_pushes_out_was_held_back() -> None:
+    # Due at 1 s, pushed by the heartbeat of 1.6 s; the second chunk is pushed by the end.
+    pushed, right = paced_stream(1.6, 2.0), paced_stream(1.0, 2.0)
+    beats, slow = profile("agentsmithy/2", heartbeat=0.6), profile("agentsmithy/2", heartbeat=15.0)
+    thrice = {"plain-1": pushed, "plain-2": pushed, "plain-3": pushed}
+    (found,) = judge_streaming("03", thrice, beats).findings
+    assert "0.40 s before the second, withheld for 1 s" in found.observed
+    assert judge_streaming("03", {**thrice, "plain-3": right}, beats).findings == ()
+    # Half a period late in one try, or with heartbeats that do not fit in: the machine may have stood still.
+    assert judge_streaming("03", {"plain-1": paced_stream(1.2, 2.0)}, beats).findings == ()
+    assert judge_streaming("03", {"plain-1": paced_stream(1.4, 2.0)}, slow).findings == ()
+
+
+def test_a_head_that_comes_with_a_heartbeat_has_waited_for_it() -> None:
+    def stream(head: float, comment: float) -> Transcript:
+        pieces = [(comment, b": beat\n\n"), (1.0, chat(FIRST)), (2.0, chat(LAST)), (2.0, DONE)]
+        return exchange(*pieces, head_at=head)
+
+    beats = profile("agentsmithy/1", heartbeat=0.4)
+    waited, greeted, before = stream(0.4, 0.4), stream(0.01, 0.01), stream(0.01, 0.4)
+    assert judge_streaming("02", {"plain-1": waited, "plain-2": waited}, beats).findings
+    assert judge_streaming("02", {"plain-1": waited, "plain-2": waited}, "agentsmithy/1").findings == ()
+    assert judge_streaming("02", {"plain-1": greeted}, beats).findings == ()
+    assert judge_streaming("02", {"plain-1": before}, beats).findings == ()
 
 
 def test_the_head_before_the_first_chunk() -> None:

@@ -136,7 +136,8 @@ def _no_scripts(profile: Profile) -> str:
     return "" if profile.script else "the target cannot be scripted (script = false)"
 
 
-PACES = (0.5, 3.0)  # seconds; the second is tried where the first shows no streaming
+# Seconds; the second is tried where the first shows no streaming, and the third where heartbeats come meanwhile.
+PACES = (0.5, 3.0, 3.0)
 
 
 @probe(
@@ -149,17 +150,24 @@ PACES = (0.5, 3.0)  # seconds; the second is tried where the first shows no stre
 async def streaming(driver: Driver, recording: Recording) -> None:
     """two chunks with a pause before each, plain and with gzip accepted; again more slowly if in doubt"""
     wanted = list(exchanges.STREAMING_ROLES)
+    heartbeat = recording.profile.capabilities.heartbeat
+    shown: set[str] = set()  # whose answers came at all
     for attempt, pace in enumerate(PACES, 1):
         seconds = pace * max(1.0, recording.profile.timeout_scale)
-        wanted = await _attempt(driver, recording, wanted, attempt, seconds)
+        if attempt > 2 and (heartbeat is None or heartbeat > seconds):
+            return
+        wanted = await _attempt(driver, recording, wanted, attempt, seconds, shown)
         if not wanted:
             return
 
 
 async def _attempt(
-    driver: Driver, recording: Recording, wanted: list[str], attempt: int, pace: float
+    driver: Driver, recording: Recording, wanted: list[str], attempt: int, pace: float, shown: set[str]
 ) -> list[str]:
-    """Play the paced script at once for all that are wanted; those in doubt come back."""
+    """Play the paced script at once for all that are wanted; those in doubt come back.
+
+    An answer that never shows on a stream, though it did on the plain one, is in doubt like a late one.
+    """
     script = exchanges.paced(round(pace * 1000))
     streams: dict[str, LiveStream] = {}
     for name in wanted:
@@ -170,11 +178,16 @@ async def _attempt(
     for name, stream in streams.items():
         await stream.wait(_said_last, recording.seconds(recording.profile.limits.turn))
         await _finish(driver, recording, stream)
-        head, messages = stream.head, stream.messages
-        if head is None or exchanges.streamed(messages, pace) is None:
+        messages, heartbeat = stream.messages, recording.profile.capabilities.heartbeat
+        real = exchanges.streamed(messages, pace, heartbeat)
+        if real is not None:
+            shown.add(name)
+        elif stream.head is None or "plain" not in shown:
             raise Unavailable("the scripted answer did not come")
-        early = driver.resumable_by_get or exchanges.head_was_early(head.at, messages, pace)
-        if not (exchanges.streamed(messages, pace) and early):
+        early = driver.resumable_by_get or exchanges.head_was_early(
+            stream.transcript(), messages, pace, heartbeat
+        )
+        if not (real and early):
             doubtful.append(name)
     return doubtful
 

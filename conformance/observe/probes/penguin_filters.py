@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import posixpath
+import uuid
 
 from conformance.observe.drivers.base import Driver
 from conformance.observe.drivers.penguin import PenguinDriver
@@ -185,11 +186,12 @@ async def subscribing(driver: Driver, recording: Recording) -> None:
     session = await penguins.create_session(recording)
     await penguins.sessions(recording, note="sessions before")
     elsewhere = "/sse-conformance-elsewhere"
+    unknown = f"{UNKNOWN_SESSION}_{uuid.uuid4().hex}"  # no probe before may have asked for it
     asked: dict[str, dict[str, str]] = {
         "plain": {},
         "session": {"session": session},
         "rebinding": {"session": session, "directory": elsewhere},
-        "unknown": {"session": UNKNOWN_SESSION, "agent": UNKNOWN_AGENT, "directory": elsewhere},
+        "unknown": {"session": unknown, "agent": UNKNOWN_AGENT, "directory": elsewhere},
         "elsewhere": {"directory": elsewhere},
         "agent": {"agent": UNKNOWN_AGENT},
     }
