@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from conformance.report.html_page import page
-
 from conformance import __version__
 from conformance.catalogue import catalogue, protocols
+from conformance.report.html_page import page
 from reference_server.faults.catalogue import Entry
 from tests.support.proof_cells import Cell, Row, trouble_of
 
