@@ -15,6 +15,7 @@ from conformance.transcript import Action, Ended
 AWKWARD = ("\r", "\n", "\u2028", "\u2029", "\u0085", "\ufeff", "\U0001f600")
 RARE = ("\0", "\u0300", "\u0301", "\u0323")
 LARGE = 500_000  # characters from which a recorded answer counts as large
+TEXT_REFUSED = (400, 413, 422)  # such a status may refuse this text; any other says nothing about it
 HEARD = 0.3  # of the words that came, the share of the script's below which the script was not read
 
 
@@ -52,7 +53,7 @@ def _judge(case: Case, concerns: Callable[[str], bool]) -> Judgement:
             continue
         if refused := _refusal(stream, prompt):
             status, text = refused
-            (refusals if 400 <= status < 500 else open_reasons).append(text)
+            (refusals if status in TEXT_REFUSED else open_reasons).append(text)
             continue
         spoken = said(stream, prompt.session)
         # Where parts name no message (penguin/1 shows none) the user's own words are known by what they are.

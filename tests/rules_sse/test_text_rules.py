@@ -105,7 +105,9 @@ def test_a_turn_that_the_recording_cut_is_open_and_a_wrong_one_is_not() -> None:
     assert _judge(transcript(_chat("line one"), ended=Ended.CLOSED_BY_US)).findings  # `done` was seen
 
 
-@pytest.mark.parametrize(("status", "open_"), [(413, False), (422, False), (500, True)])
+@pytest.mark.parametrize(
+    ("status", "open_"), [(413, False), (422, False), (401, True), (429, True), (500, True)]
+)
 def test_refusals_are_no_failure(status: int, open_: bool) -> None:
     answer = transcript(b"{}", status=status, headers=JSON)
     judgement = _judge(answer, "SSE-FMT-08", say(Fill(10, 3)))
