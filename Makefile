@@ -27,7 +27,9 @@ help:
 	@echo "make docs           the requirement pages, from the catalogues"
 	@echo "make build          wheel and sdist in dist/"
 
+# reports/latest is the last run alone; a folder of one's own keeps what earlier runs wrote there.
 conformance: $(READY)
+	@if [ "$(REPORT)" = reports/latest ]; then rm -rf reports/latest; fi
 	$(BIN)/pytest $(if $(TARGET),--target "$(TARGET)") $(if $(PROTOCOL),--sse-protocol "$(PROTOCOL)") \
 		--sse-report "$(REPORT)" -q $(ARGS) conformance/suite
 
@@ -72,7 +74,7 @@ build: $(READY)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/latest tests/node/node_modules
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/latest reports/real-penguin tests/node/node_modules
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none was found on PATH" >&2; exit 1; }

@@ -30,7 +30,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = "0.9.3"
 HOME = ROOT / ".real" / f"penguin-{VERSION}"
-REPORT = ROOT / "reports" / "latest" / "real-penguin"
+REPORT = ROOT / "reports" / "real-penguin"
 PROFILE = ROOT / "conformance" / "profiles" / "penguin-0.9.toml"
 MODEL = "scripted"
 PYTHONS = ("python3.12", "python3.11", "python3.10", sys.executable)  # Penguin runs on 3.10 to 3.12

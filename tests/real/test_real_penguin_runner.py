@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "bin").mkdir(parents=True)
     program(folder / "bin" / "python", f"#!/bin/sh\necho {penguin.VERSION}\n")
     monkeypatch.setattr(penguin, "HOME", folder)
-    monkeypatch.setattr(penguin, "REPORT", penguin.ROOT / "reports" / "latest" / f"runner-test-{os.getpid()}")
+    monkeypatch.setattr(penguin, "REPORT", penguin.ROOT / "reports" / f"runner-test-{os.getpid()}")
     return folder
 
 

@@ -181,7 +181,8 @@ def no_member(draw: st.DrawFn, draft: Draft, events: Events) -> Events | None:
 def wrong_member(draw: st.DrawFn, draft: Draft, events: Events) -> Events | None:
     at = pick(draw, places(events, typed(*_MEMBERS)))
     assert at is not None
-    wrong = draw(st.sampled_from([None, 7, ["x"], False]))
+    listed = [] if events[at]["type"] == "user" else [["x"]]  # a prompt may have been a list of parts
+    wrong = draw(st.sampled_from([None, 7, False, *listed]))
     events[at] = changed(events[at], _MEMBERS[events[at]["type"]], wrong)
     return events
 
