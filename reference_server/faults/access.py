@@ -97,7 +97,7 @@ async def chunked_10(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
     if scope["http_version"] != "1.0":
         await app(scope, receive, send)
         return
-    await serve_raw(app, scope, receive, RawStream(scope, send))
+    await serve_raw(app, scope, receive, RawStream(scope, send, to_all=True))
 
 
 @on_app("accept-excluded-500")

@@ -23,7 +23,7 @@ class RawStream:
 
     `head` gives the header lines (without `Transfer-Encoding`, unless it says so); `chunks` how the n-th
     chunk is written (None: the body is delimited by the close); `last` what ends the body. Other answers
-    go the ordinary way.
+    go the ordinary way, and so do streams in chunks for HTTP/1.0 clients, who know none, unless `to_all`.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class RawStream:
         last: bytes = b"0\r\n\r\n",
         version: bytes = b"1.1",
         linger: float = 0.0,
+        to_all: bool = False,
     ) -> None:
         self._send = send
-        # An HTTP/1.0 client knows no chunks: it is served the ordinary way.
-        plain = scope["http_version"] == "1.0" and chunks is not None
+        plain = scope["http_version"] == "1.0" and chunks is not None and not to_all
         self._transport = None if plain else transport_of(scope)
         self._head = head
         self._chunks = chunks
