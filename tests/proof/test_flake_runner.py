@@ -96,13 +96,13 @@ def test_a_real_server_is_judged_as_it_is_and_through_the_proxy(tmp_path: Path) 
             "--report",
             str(kept),
         ]
-        arguments += ["--", "--sse-only", "SSE-EVT-01a", "-p", "no:hypothesispytest"]
+        arguments += ["--", "--sse-only", "PG-FLT-08", "-p", "no:hypothesispytest"]
         assert flake.main(arguments) == 0
         runs = flake_tally.read(kept / "runs.jsonl", flake.fingerprint(), target)
         assert [run.mode for run in runs] == ["plain", "proxy"]
         for run in runs:
             assert [(v.revision, v.requirement, v.verdict) for v in run.verdicts] == [
-                ("penguin/2", "SSE-EVT-01a", "pass")
+                ("penguin/2", "PG-FLT-08", "pass")
             ]
         assert [path.name for path in kept.iterdir() if path.is_dir()] == []  # what shows nothing is not kept
         assert flake.main(arguments) == 0  # nothing is left to do

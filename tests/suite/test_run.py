@@ -146,26 +146,6 @@ def test_several_targets_have_a_line_each(good: str, wrong: str, tmp_path: Path)
     assert "[agentsmithy/2#2::AS-2-01]" not in ran.out  # the second target's row passed
 
 
-def test_a_baseline_hides_what_is_known_and_says_so(good: str, wrong: str, tmp_path: Path) -> None:
-    written = judge(wrong, tmp_path, "--sse-write-baseline", "known.toml")
-    assert written.code == exits.FAILED
-    assert 'requirement = "AS-2-01"' in (tmp_path / "known.toml").read_text()
-
-    hidden = judge(wrong, tmp_path, "--sse-baseline", "known.toml")
-    assert hidden.code == exits.OK, hidden.all
-    assert " · 1 expected · " in hidden.last_line
-
-    stale = judge(good, tmp_path, "--sse-baseline", "known.toml")
-    assert stale.code == exits.FAILED
-    assert "remove the stale entry" in stale.out
-
-    text = (tmp_path / "known.toml").read_text() + "expires = 2020-01-31\n"
-    (tmp_path / "expired.toml").write_text(text)
-    expired = judge(wrong, tmp_path, "--sse-baseline", "expired.toml")
-    assert expired.code == exits.FAILED
-    assert "expired on 2020-01-31" in expired.out
-
-
 def test_no_secret_reaches_an_artefact(tmp_path: Path) -> None:
     """A server that echoes credentials in a failing stream, and a profile that carries them."""
     with reference_server("--auth", f"bearer:{SECRET}") as upstream:
