@@ -158,8 +158,8 @@ def notes(numbers: Numbers) -> tuple[str, ...]:
         )
     if numbers.states > 1:
         told.append(
-            f"The runs were made by {numbers.states} states of the code while it was being mended (proof.json says "
-            "which), and what follows from a fault was written down after these runs had been read."
+            f"The runs were made by {numbers.states} states of the code (proof.json says which); where reading them "
+            "mended a fault, or what the catalogue says follows from it, the matrix goes by the catalogue as it is now."
         )
     return tuple(told)
 
