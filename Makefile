@@ -57,8 +57,8 @@ flake: $(READY)
 
 # What each requirement was seen to fail under and to pass on, from the matrix and from judged servers.
 evidence: $(READY)
-	SSE_KEEP_RESULTS=reports/published/servers $(BIN)/pytest -q tests/servers
-	PYTHONPATH=. $(BIN)/python tests/proof/collect_evidence.py --proof reports/published/proof.json reports/published/servers/*.json
+	SSE_KEEP_RESULTS=reports/servers $(BIN)/pytest -q tests/servers
+	PYTHONPATH=. $(BIN)/python tests/proof/collect_evidence.py --proof reports/published/proof.json reports/servers/*.json
 	$(MAKE) docs
 
 mutants: $(READY)

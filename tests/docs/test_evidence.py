@@ -16,10 +16,10 @@ from conformance.report.files import dumps
 from conformance.report.model import FoundFinding, ResultRow, RunResult
 from conformance.schema_store import SchemaError
 from tests.proof import collect_evidence
+from tests.support.commands import ROOT
 
-CELL: dict[str, Any] = {
+PAIR: dict[str, Any] = {
     "name": "connected-twice",
-    "kind": "fault",
     "revision": "penguin/2",
     "breaks": "PG-CON-01",
     "verdict": "fail",
@@ -35,9 +35,9 @@ def result(verdict: Verdict) -> ResultRow:
     )
 
 
-def collected(tmp_path: Path, cells: list[dict[str, Any]], *runs: RunResult) -> dict[str, Evidence]:
+def collected(tmp_path: Path, pairs: list[dict[str, Any]], *runs: RunResult) -> dict[str, Evidence]:
     proof, out = tmp_path / "proof.json", tmp_path / "evidence.json"
-    proof.write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    proof.write_text(json.dumps({"pairs": pairs}), encoding="utf-8")
     files = []
     for number, run in enumerate(runs):
         files.append(tmp_path / f"{number}.json")
@@ -48,11 +48,11 @@ def collected(tmp_path: Path, cells: list[dict[str, Any]], *runs: RunResult) -> 
 
 
 def test_what_was_caught_and_what_held(tmp_path: Path) -> None:
-    missed = {**CELL, "name": "deaf-stream", "breaks": "PG-CON-02", "verdict": "pass", "ok": False}
-    variant = {**CELL, "name": "crlf", "kind": "variant", "breaks": ""}
+    missed = {**PAIR, "name": "deaf-stream", "breaks": "PG-CON-02", "verdict": "pass", "ok": False}
+    variant = {**PAIR, "name": "crlf", "breaks": ""}
     run = RunResult("http://a", "penguin/2", (result(Verdict.PASS),), "a server")
     unnamed = RunResult("http://b", "penguin/2", (result(Verdict.PASS),))
-    rows = collected(tmp_path, [CELL, missed, variant], run, unnamed)
+    rows = collected(tmp_path, [PAIR, missed, variant], run, unnamed)
     assert rows["PG-CON-01"].failed_under == ("connected-twice",)
     assert rows["PG-CON-01"].passed_on == ("a server", "http://b")
     assert rows["PG-CON-02"] == Evidence("PG-CON-02", "penguin/2")
@@ -62,6 +62,12 @@ def test_what_was_caught_and_what_held(tmp_path: Path) -> None:
 def test_what_was_not_seen_to_hold_is_no_evidence(tmp_path: Path, verdict: Verdict) -> None:
     rows = collected(tmp_path, [], RunResult("http://a", "penguin/2", (result(verdict),)))
     assert rows["PG-CON-01"].passed_on == ()
+
+
+def test_the_published_matrix_can_be_read() -> None:
+    found = set(collect_evidence.caught(ROOT / "reports/published/proof.json"))
+    assert ("agentsmithy/2", "AS-END-01", "done-twice") in found
+    assert {protocol for protocol, _, _ in found} == set(protocols())
 
 
 def test_every_testable_requirement_has_a_row() -> None:
