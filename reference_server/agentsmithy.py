@@ -21,7 +21,7 @@ from reference_server.running import Running
 from reference_server.script import Script
 from reference_server.seam import current
 from reference_server.shape_agentsmithy import Event, Shape
-from reference_server.stream import Beat, stream
+from reference_server.stream import HEARTBEAT, Beat, stream
 from reference_server.workspace import Workspace
 
 STOPPING = Failed("the server is shutting down")
@@ -46,7 +46,8 @@ class AgentSmithy:
         self._dialogs = Dialogs()
         self._workspace = Workspace(running.settings.workspace)
         self._encoder = Encoder(running.settings.line_ending)
-        self._beat = Beat(self._encoder.comment("ping"), running.settings.heartbeat)
+        ping = self._encoder.comment("ping")
+        self._beat = Beat(lambda: ping, running.settings.heartbeat or HEARTBEAT)
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /api/chat` (ASGI)."""

@@ -16,10 +16,13 @@ from reference_server.agentsmithy import AgentSmithy
 from reference_server.connection import ConnectionMiddleware
 from reference_server.faults.choosing import Choosing, Refusing
 from reference_server.guards import guards
-from reference_server.penguin import Penguin
+from reference_server.ids import Ids
+from reference_server.opencode import OpenCode
+from reference_server.penguin import Penguin, new_session_id
 from reference_server.running import Running
 from reference_server.scenarios import Scenarios, shipped
 from reference_server.script import ScriptError
+from reference_server.sessions import Sessions
 from reference_server.settings import Settings
 
 Answer = Callable[[Request], Awaitable[Response]]
@@ -62,8 +65,8 @@ def _starlette(settings: Settings, running: Running) -> Starlette:
             Mount("/agentsmithy/2", routes=agentsmithy_routes(2, running)),
             Mount("/penguin/1", routes=penguin_routes(1, running)),
             Mount("/penguin/2", routes=penguin_routes(2, running)),
-            *agentsmithy_routes(2, running),
-            *penguin_routes(2, running),
+            Mount("/opencode/1", routes=opencode_routes(running)),
+            *root_routes(running),
         ],
         middleware=guards(settings),
         exception_handlers={HTTPException: _refused, ScriptError: _bad_script, Exception: _broken},
@@ -84,15 +87,50 @@ def agentsmithy_routes(revision: int, running: Running) -> list[BaseRoute]:
 
 
 def penguin_routes(revision: int, running: Running) -> list[BaseRoute]:
-    """One Penguin with state of its own."""
-    server = Penguin(revision, running)
+    """One Penguin with sessions of its own."""
+    sessions = Sessions(running, new_session_id)
+    return [*_penguin(Penguin(revision, running, sessions)), *_sessions(sessions)]
+
+
+def opencode_routes(running: Running) -> list[BaseRoute]:
+    """One OpenCode with sessions of its own."""
+    ids = Ids()
+    sessions = Sessions(running, lambda: ids.make("ses", descending=True))
+    return [*_opencode(OpenCode(running, sessions, ids)), *_sessions(sessions)]
+
+
+def root_routes(running: Running) -> list[BaseRoute]:
+    """The newest of each. Penguin and OpenCode have the same sessions, which Penguin answers for."""
+    sessions = Sessions(running, new_session_id)
+    return [
+        *agentsmithy_routes(2, running),
+        *_penguin(Penguin(2, running, sessions)),
+        *_opencode(OpenCode(running, sessions, Ids())),
+        *_sessions(sessions),
+    ]
+
+
+def _penguin(server: Penguin) -> list[BaseRoute]:
     return [
         _stream("/api/v1/events/sse", "GET", server.events),
         _route("/api/v1/chat/message", POST=server.message),
         _route("/api/v1/health", GET=health),
-        _route("/session", GET=server.list_all, POST=server.create),
-        _route("/session/{id}", GET=server.get, PATCH=server.update, DELETE=server.delete),
-        _route("/session/{id}/abort", POST=server.abort),
+    ]
+
+
+def _opencode(server: OpenCode) -> list[BaseRoute]:
+    return [
+        _stream("/event", "GET", server.events),
+        _route("/session/{id}/prompt_async", POST=server.prompt),
+        _route("/global/health", GET=server.health),
+    ]
+
+
+def _sessions(sessions: Sessions) -> list[BaseRoute]:
+    return [
+        _route("/session", GET=sessions.list_all, POST=sessions.create),
+        _route("/session/{id}", GET=sessions.get, PATCH=sessions.update, DELETE=sessions.delete),
+        _route("/session/{id}/abort", POST=sessions.abort),
     ]
 
 

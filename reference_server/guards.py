@@ -18,7 +18,7 @@ from reference_server.settings import Auth, RateLimit, Settings
 
 # What browsers must ask leave for: the protocols' own headers, and those that carry credentials.
 ALLOWED_HEADERS = ("authorization", "cache-control", "content-type", "last-event-id", "x-api-key")
-_HEALTH = re.compile(r"(/[a-z]+/\d+)?(/health|/api/v1/health)")
+_HEALTH = re.compile(r"(/[a-z]+/\d+)?(/health|/api/v1/health|/global/health)")
 METHODS = ("GET", "POST", "PATCH", "DELETE")
 MAX_CLIENTS = 10_000  # whose requests are counted; the one longest silent is forgotten
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 if TYPE_CHECKING:
     from reference_server.agent import AgentEvent
     from reference_server.bus import Filter, Gap, Published, Subscriber
-    from reference_server.shape_penguin import Event, Session
+    from reference_server.session import Event, Session
 
     Acts = AsyncGenerator[AgentEvent, None]
     Missed = tuple[Published, ...] | Gap
@@ -35,11 +35,11 @@ class Deviation:
         return acts
 
     def events(self, session: Session, events: Iterable[Event]) -> Iterable[Event]:
-        """Events of a Penguin session, before they are numbered."""
+        """Events of a session on an event bus, before they are numbered."""
         return events
 
     def wanted(self, wanted: Filter) -> Filter:
-        """What a subscriber of Penguin's events asked for."""
+        """What a subscriber of an event bus asked for."""
         return wanted
 
     def missed(self, cursor: str, wanted: Filter, find: Find) -> Missed:
@@ -47,7 +47,7 @@ class Deviation:
         return find(cursor, wanted)
 
     def subscribed(self, subscriber: Subscriber) -> None:
-        """A subscriber of Penguin's events has been registered."""
+        """A subscriber of an event bus has been registered."""
 
 
 NONE = Deviation()

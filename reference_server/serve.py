@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-_EPILOG = """Base URLs: /agentsmithy/1 and /2, /penguin/1 and /2; the root serves the newest of each.
+_EPILOG = """Base URLs: /agentsmithy/1 and /2, /penguin/1 and /2, /opencode/1; the root serves the newest of each.
 
 examples:
   sse-conformance serve --port 8000
@@ -118,7 +118,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
     default = Settings()
     parser = _Parser(
         prog="sse-conformance serve",
-        description="Reference server of the AgentSmithy and Penguin event streams.",
+        description="Reference server of the AgentSmithy, Penguin and OpenCode event streams.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -127,7 +127,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
     add("--host", default=default.host, help="address to listen on (%(default)s)")
     add("--port", type=int, default=default.port, help="port; 0 picks a free one (%(default)s)")
     add("--heartbeat", type=float, default=default.heartbeat, metavar="SECONDS",
-        help="comment on a stream that is silent for so long (%(default)s)")  # fmt: skip
+        help="break the silence of a stream after so long (15; OpenCode 10)")  # fmt: skip
     add("--line-ending", choices=("lf", "crlf"), default=default.line_ending, help="(%(default)s)")
     add("--scenario", metavar="NAME|FILE", help="what the agent does on a prompt without a directive")
     add("--list-scenarios", action="store_true", help="print the shipped scenarios and exit")
@@ -162,7 +162,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
     if not 0 <= given.port <= 65535:
         raise UsageError(f"argument --port: {given.port} is not a port")
     # a period of hours is as good as none; infinity breaks the clock
-    if not 0.01 <= given.heartbeat <= 86400:
+    if given.heartbeat is not None and not 0.01 <= given.heartbeat <= 86400:
         raise UsageError("argument --heartbeat: expected seconds from 0.01 to 86400")
     for option in ("max_body", "replay_buffer", "queue"):
         if getattr(given, option) < (0 if option == "replay_buffer" else 1):

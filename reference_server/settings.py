@@ -39,7 +39,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8000
-    heartbeat: float = 15.0
+    heartbeat: float | None = None  # None: what the protocol itself has
     line_ending: str = "lf"  # "lf" or "crlf"
     auth: Auth | None = None
     cors: tuple[str, ...] = ()  # origins

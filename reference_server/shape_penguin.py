@@ -6,7 +6,6 @@ increment in `delta`, and each model call has an assistant message of its own.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,48 +21,23 @@ from reference_server.agent import (
     ToolBegan,
     ToolEnded,
 )
+from reference_server.session import Event, Json, Session, now
 
 PROVIDER, MODEL = "reference", "scripted"
-Json = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Session:
-    """A session as the routes show it; `made` counts what has been named in it."""
-
-    id: str
-    title: str
-    directory: str
-    created: int
-    updated: int
-    made: int = 0
-    messages: int = 0
-
-    def info(self) -> Json:
-        """The session as `POST /session` answers and `session.*` events carry it."""
-        return {
-            "id": self.id,
-            "slug": self.id,
-            "projectID": "penguin",
-            "directory": self.directory,
-            "title": self.title,
-            "message_count": self.messages,
-            "version": "reference",
-            "time": {"created": self.created, "updated": self.updated},
-        }
-
-    def new_id(self, kind: str) -> str:
-        """An id for a message or a part, unique in time and place."""
-        self.made += 1
-        return f"{kind}_{self.id}_{now()}_{self.made:02d}"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A protocol event before it is numbered."""
-
-    type: str
-    properties: Json
+def info(session: Session) -> Json:
+    """The session as `POST /session` answers and `session.*` events carry it."""
+    return {
+        "id": session.id,
+        "slug": session.id,
+        "projectID": "penguin",
+        "directory": session.directory,
+        "title": session.title,
+        "message_count": session.messages,
+        "version": "reference",
+        "time": {"created": session.created, "updated": session.updated},
+    }
 
 
 @dataclass(slots=True)
@@ -102,7 +76,7 @@ class Turn:
         """Busy, and the user's message."""
         yield self._status({"type": "busy"})
         created = now()
-        self._user_id = self._session.new_id("msg")
+        self._user_id = self._new_id("msg")
         message = {
             "id": self._user_id,
             "sessionID": self._session.id,
@@ -113,7 +87,7 @@ class Turn:
         }
         self._session.messages += 1
         yield Event("message.updated", message)
-        part = _Part(self._session.new_id("part"), "text", text=self._prompt)
+        part = _Part(self._new_id("part"), "text", text=self._prompt)
         yield self._text_part(part, self._user_id)
         yield Event("message.updated", message | {"time": {"created": created, "completed": now()}})
 
@@ -130,9 +104,7 @@ class Turn:
                 self.text.append(text)
                 yield self._chunk("text", text)
             case ToolBegan(call, name, args):
-                tool = _Tool(
-                    self._session.new_id("part"), self._session.new_id("call"), name, dict(args), now()
-                )
+                tool = _Tool(self._new_id("part"), self._new_id("call"), name, dict(args), now())
                 self._tools[call] = tool
                 yield self._tool_part(tool, {"status": "running"}, {"start": tool.started})
             case ToolEnded(call=call, output=output, error=error):
@@ -168,10 +140,15 @@ class Turn:
         """Idle, always last."""
         yield self._status({"type": "idle"})
 
+    def _new_id(self, kind: str) -> str:
+        """An id for a message or a part, unique in time and place."""
+        self._session.made += 1
+        return f"{kind}_{self._session.id}_{now()}_{self._session.made:02d}"
+
     def _new_message(self) -> Json:
         self._session.messages += 1
         return {
-            "id": self._session.new_id("msg"),
+            "id": self._new_id("msg"),
             "sessionID": self._session.id,
             "role": "assistant",
             "time": {"created": now(), "completed": None},
@@ -198,7 +175,7 @@ class Turn:
         assert self._message is not None
         part = self._part
         if part is None or part.kind != kind:
-            part = self._part = _Part(self._session.new_id("part"), kind)
+            part = self._part = _Part(self._new_id("part"), kind)
         part.text += text
         return self._text_part(part, self._message["id"], text)
 
@@ -239,8 +216,3 @@ class Turn:
 
     def _status(self, status: Json) -> Event:
         return Event("session.status", {"sessionID": self._session.id, "status": status})
-
-
-def now() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000

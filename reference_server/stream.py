@@ -7,6 +7,7 @@ not read holds up its own stream and nothing else.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
@@ -14,30 +15,41 @@ from starlette.types import Receive, Scope, Send
 from reference_server.connection import abort
 from reference_server.mailbox import Mailbox
 
-HEADERS = [
+Headers = list[tuple[bytes, bytes]]
+
+HEADERS: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
 
 
+HEARTBEAT = 15.0  # seconds of silence that a stream bears
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The comment that breaks silence, and after how many seconds of it."""
+    """What breaks silence (a comment, or an event of its own each time), and after how many seconds of it."""
 
-    frame: bytes
+    frame: Callable[[], bytes]
     seconds: float
 
 
 async def stream(
-    scope: Scope, receive: Receive, send: Send, mailbox: Mailbox, beat: Beat, stall_timeout: float
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    mailbox: Mailbox,
+    beat: Beat,
+    stall_timeout: float,
+    headers: Headers = HEADERS,
 ) -> None:
     """Send a mailbox's frames until it ends or the client goes; then the mailbox is abandoned.
 
     After an end that the client does not read for `stall_timeout` seconds, its connection is dropped.
     """
     loop = asyncio.get_running_loop()
-    await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+    await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
     watcher = asyncio.create_task(_until_gone(receive, mailbox))
     heart = _Heart(loop, mailbox, beat)
     stalled: asyncio.TimerHandle | None = None
@@ -68,7 +80,7 @@ async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:
 
 
 class _Heart:
-    """Puts a comment into a mailbox whenever nothing has been put for a period. One timer, no task."""
+    """Puts a heartbeat into a mailbox whenever nothing has been put for a period. One timer, no task."""
 
     __slots__ = ("_beat", "_loop", "_mailbox", "_timer")
 
@@ -86,7 +98,7 @@ class _Heart:
         if due <= now:
             # a queue that holds something needs no heartbeat: its reader is what is slow
             if not self._mailbox.queued:
-                self._mailbox.offer(self._beat.frame)
+                self._mailbox.offer(self._beat.frame())
             due = now + self._beat.seconds
         self._timer = self._loop.call_at(due, self._look)
 

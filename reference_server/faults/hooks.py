@@ -23,7 +23,7 @@ from reference_server.bus import Filter, Gap, Published, Subscriber
 from reference_server.faults import __path__ as here
 from reference_server.faults.catalogue import find
 from reference_server.seam import Deviation
-from reference_server.shape_penguin import Event, Session
+from reference_server.session import Event, Session
 
 Json = dict[str, Any]
 Memory = dict[str, Any]

@@ -15,7 +15,7 @@ from reference_server.faults.hooks import (
     on_events,
     on_published,
 )
-from reference_server.shape_penguin import Event, Session
+from reference_server.session import Event, Session
 
 Publish = Callable[[Event, Memory], "Event | list[Event] | None"]
 

@@ -13,7 +13,7 @@ from reference_server.faults.penguin_stream import (
     on_event,
     tool_of,
 )
-from reference_server.shape_penguin import Event
+from reference_server.session import Event
 
 # ---------------------------------------------------------------- tools
 

@@ -21,7 +21,7 @@ from reference_server.faults.hooks import (
     on_published,
 )
 from reference_server.faults.penguin_stream import assistant, changed, delta_of, is_status, tool_of
-from reference_server.shape_penguin import Event, Session
+from reference_server.session import Event, Session
 
 # ---------------------------------------------------------------- what the agent does
 
