@@ -64,8 +64,16 @@ def one_answer() -> Script:
 
 
 def one_of_many(size: int = 10) -> Script:
-    """A share of the backlog, where snapshots are cumulative and bytes grow with the square (Penguin)."""
+    """A share of the backlog of a bus: chunks of that size."""
     return say(Fill(size, 830))
+
+
+def first_size(profile: Profile) -> int:
+    """The chunks' size of the backlog's first answer: small where snapshots are cumulative, as Penguin's are.
+
+    Its bytes grow with the square of the number of chunks.
+    """
+    return 10 if profile.family == "penguin" else 4096
 
 
 MANY = 5  # answers of `one_of_many` that make the backlog where each chunk is an event …

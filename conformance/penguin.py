@@ -10,6 +10,7 @@ from conformance.script import ModelTurn, Script, say
 from conformance.turns import TURN_PROBES, read_call
 
 FAMILIES = ("penguin",)
+BUSES = ("penguin", "opencode")  # protocols of sessions whose events come on an event bus
 
 # Each of our probes, by what it does.
 CONNECT = "penguin-connect"

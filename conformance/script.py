@@ -168,6 +168,14 @@ class Script:
         """Whether a model call in it fails or is cut."""
         return any(turn.error is not None or turn.cut is not None for turn in self.turns)
 
+    @property
+    def keeps_failing(self) -> bool:
+        """Whether a model call in it fails or is cut however often it is tried again."""
+        return any(
+            turn.cut is not None or (turn.error is not None and turn.error.times is None)
+            for turn in self.turns
+        )
+
 
 def say(*chunks: str | Fill, pace_ms: int = 0) -> Script:
     """A script of one text turn."""

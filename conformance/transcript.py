@@ -137,7 +137,8 @@ class Action:
     `stream` names the role of the transcript in which the effect is expected ("" if none in particular).
     `script` is what the agent was told to do (prompts only; None for a plain prompt), `prompt` the text sent.
     `status` is the HTTP status of the action's own answer (None: it got none), `answer` its JSON body.
-    `until` is when that answer was complete.
+    `until` is when that answer was complete; of a prompt that is answered before its turn has ended, when the
+    turn was seen to end.
     """
 
     at: float

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from conformance.profile import Effect, Profile
 from conformance.script import Failure, Fill, ModelTurn, Script, ToolCall, say
 
-FAMILIES = ("agentsmithy", "penguin")
+FAMILIES = ("agentsmithy", "penguin", "opencode")
 
 # Part of what is written into files: a server need not tell of an edit that changes nothing, as a second run
 # or another target in the same workspace would make it.

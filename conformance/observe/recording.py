@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -89,16 +89,20 @@ class Recording:
         prompt: str = "",
         note: str = "",
         timeout: float | None = None,
+        over: Callable[[], Awaitable[float | None]] | None = None,
     ) -> Answer:
         """Perform an ordinary exchange (httpx) that causes something, and record it as an action.
 
-        Raises `TargetUnreachable` where no connection could be made. A timeout or a broken answer is no
-        exception: the action's `status` is None and its `note` says why.
+        `over`: what was caused goes on after an answer that is good: waits for its end, and gives that moment
+        (None: it was not seen), which becomes the action's `until`. Raises `TargetUnreachable` where no
+        connection could be made. A timeout or a broken answer is no exception: the action's `status` is None
+        and its `note` says why.
         """
         at = self.now()
         limits = self.profile.limits
+        answer, until = Answer(None, error="the probe ended before the answer came"), None
 
-        def performed(answer: Answer) -> None:
+        def performed() -> None:
             self._actions.append(
                 Action(
                     at,
@@ -110,7 +114,7 @@ class Recording:
                     prompt=prompt,
                     status=answer.status,
                     answer=answer.json,
-                    until=None if answer.status is None else self.now(),
+                    until=until,
                     note=note or answer.error,
                 )
             )
@@ -119,10 +123,14 @@ class Recording:
             answer = await self.transport.call(
                 request, timeout=self.seconds(limits.head + limits.turn if timeout is None else timeout)
             )
+            if over is not None and answer.ok:
+                until = await over()
+            elif answer.status is not None:
+                until = self.now()
         except asyncio.CancelledError:
-            performed(Answer(None, error="the probe ended before the answer came"))
+            performed()
             raise
-        performed(answer)
+        performed()
         return answer
 
     def background(self, action: Coroutine[Any, Any, Answer]) -> asyncio.Task[Answer]:

@@ -17,4 +17,8 @@ def driver_for(profile: Profile) -> Driver:
         from conformance.observe.drivers.penguin import PenguinDriver
 
         return PenguinDriver(profile)
+    if profile.family == "opencode":
+        from conformance.observe.drivers.opencode import OpenCodeDriver
+
+        return OpenCodeDriver(profile)
     raise ValueError(f"no driver for protocol {profile.protocol!r}")

@@ -1,16 +1,14 @@
-"""The requests that the Penguin driver sends: the event stream with its filters and cursors, and JSON calls."""
+"""The request for Penguin's event stream, with its filters and cursors."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 from conformance.profile import Profile
 from conformance.transcript import Request
 
 STREAM = "/api/v1/events/sse"
-_JSON = (("Content-Type", "application/json"), ("Accept", "application/json"))
 
 
 def subscription(
@@ -34,10 +32,3 @@ def subscription(
         headers.append(("Last-Event-ID", cursor))
     url = f"{profile.url}{STREAM}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
     return Request("GET", url, tuple(headers))
-
-
-def json_request(method: str, url: str, body: Any = None) -> Request:
-    """A call with a JSON body (none where `body` is None)."""
-    if body is None:
-        return Request(method, url, (("Accept", "application/json"),))
-    return Request(method, url, _JSON, json.dumps(body).encode("utf-8"))

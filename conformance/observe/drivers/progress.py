@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from conformance.message import Message
 from conformance.observe.transport import LiveStream
-from conformance.parts import TERMINAL, message_info, part_info, session_of, status_of, title_of
+from conformance.parts import (
+    TERMINAL,
+    message_info,
+    part_info,
+    session_of,
+    shows_failure,
+    status_of,
+    title_of,
+)
 
 Shows = Callable[[LiveStream], bool]
 BULK = 4_096  # bytes within the settling time that are more than heartbeats: what was said is still coming
@@ -19,6 +27,8 @@ BULK = 4_096  # bytes within the settling time that are more than heartbeats: wh
 class _Session:
     busy: bool = False
     turns: int = 0  # times it became idle after having been busy
+    failures: int = 0  # events that tell of an error
+    retries: int = 0  # times that its status said that a model call is tried again
     text: str = ""  # what the agent's newest text part says
     part: str = ""  # the id of that part
     users: set[str] = field(default_factory=set)
@@ -49,6 +59,14 @@ class Progress:
         """How many turns of the session have ended: idle after busy."""
         return self._of(session).turns
 
+    def failures(self, session: str) -> int:
+        """How many events of the session told of an error; a retry is none."""
+        return self._of(session).failures
+
+    def retries(self, session: str) -> int:
+        """How often the session's status said that a model call is tried again."""
+        return self._of(session).retries
+
     def closed(self, session: str) -> bool:
         """Whether every assistant message that shows times is completed and every tool part has ended."""
         state = self._of(session)
@@ -76,8 +94,11 @@ class Progress:
             state = self._of(status[0])
             if status[1] == "idle" and state.busy:
                 state.turns += 1
+            state.retries += status[1] == "retry"
             state.busy = status[1] != "idle"
             return
+        if shows_failure(message):
+            self._of(session_of(message)).failures += 1
         info = message_info(message)
         if info is not None:
             state = self._of(info.session)

@@ -11,9 +11,11 @@ from conformance.observe.drivers.base import Driver
 from conformance.observe.probe import Run, Unavailable, probe
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream
+from conformance.penguin import BUSES
 from conformance.profile import Effect, Profile
 from conformance.script import say
 from conformance.transcript import Request
+from conformance.turns import FAMILIES
 
 CLOSING = 5.0  # seconds in which a connection must be closed on which we asked for that
 
@@ -25,12 +27,12 @@ def http_probe(
     effect: Effect = Effect.READ,
     unless: Callable[[Profile], str] = lambda p: "",
 ) -> Callable[[Run], Run]:
-    """Register a probe for both families; `prompts` is what it costs where a stream is a prompt."""
+    """Register a probe for all families; `prompts` is what it costs where a stream is a prompt."""
 
     def register(run: Run) -> Run:
         costly = Effect.PROMPT if prompts and effect is Effect.READ else effect
         probe(name, families=("agentsmithy",), effect=costly, prompts=prompts, unless=unless)(run)
-        probe(name, families=("penguin",), effect=effect, unless=unless)(run)
+        probe(name, families=BUSES, effect=effect, unless=unless)(run)
         return run
 
     return register
@@ -118,7 +120,7 @@ async def cursors(driver: Driver, recording: Recording) -> None:
     recording.fact("served_after", await driver.alive(recording, role="after"))
 
 
-@probe(exchanges.IDLE, families=("penguin",), effect=Effect.PROMPT, prompts=1)
+@probe(exchanges.IDLE, families=BUSES, effect=Effect.PROMPT, prompts=1)
 async def idle(driver: Driver, recording: Recording) -> None:
     """the head of a stream on which nothing happens; an event is caused only if it does not come"""
     limits = recording.profile.limits
@@ -142,7 +144,7 @@ PACES = (0.5, 3.0, 3.0)
 
 @probe(
     exchanges.STREAMING,
-    families=("agentsmithy", "penguin"),
+    families=FAMILIES,
     effect=Effect.PROMPT,
     prompts=2,
     unless=_no_scripts,

@@ -11,6 +11,7 @@ from conformance.observe.drivers.base import Driver
 from conformance.observe.probe import Unavailable, probe
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream, TargetUnreachable
+from conformance.penguin import BUSES
 from conformance.profile import Effect, Limits, Profile
 from conformance.script import Script, say
 
@@ -26,7 +27,7 @@ STABLE = 0.4  # seconds in which the kernel's buffer must not grow for the sende
     effect=Effect.DISRUPT,
     prompts=Limits().vanishing_clients + 4,
 )
-@probe(exchanges.VANISH, families=("penguin",), effect=Effect.DISRUPT, prompts=2)
+@probe(exchanges.VANISH, families=BUSES, effect=Effect.DISRUPT, prompts=2)
 async def vanish(driver: Driver, recording: Recording) -> None:
     """clients that vanish before the first byte, after the head and half-way, then one that stays
 
@@ -128,7 +129,7 @@ async def stalled_answer(driver: Driver, recording: Recording) -> None:
 
 @probe(
     exchanges.STALL,
-    families=("penguin",),
+    families=BUSES,
     effect=Effect.DISRUPT,
     prompts=exchanges.MANY + 3,
     unless=_no_scripts,
@@ -155,7 +156,7 @@ async def stalled_subscriber(driver: Driver, recording: Recording) -> None:
     stalled.pause()
     read = (witness.body_bytes, witness.event_count)
     finals = []
-    size = 10
+    size = exchanges.first_size(recording.profile)
     for number in range(1, exchanges.MOST + 1):
         script, made = exchanges.one_of_many(size), witness.body_bytes
         finals.append(await _tried(driver, recording, f"backlog-{number}", script, first.session))

@@ -1,4 +1,4 @@
-"""Penguin probes of filters: by session, agent and directory, combined, empty, unknown.
+"""Penguin probes of filters: by session and agent, combined, empty, unknown.
 
 The order of turns makes the fences: what a stream must not show is caused first, then a turn that it must
 show; when that has come, what came before it is the evidence. A stream that must show nothing has no fence
@@ -7,73 +7,31 @@ of its own: it is watched until all the others, subscribed later, have shown the
 
 from __future__ import annotations
 
-import asyncio
-import posixpath
 import uuid
 
 from conformance.observe.drivers.base import Driver
 from conformance.observe.drivers.penguin import PenguinDriver
-from conformance.observe.probe import Unavailable, probe
-from conformance.observe.probes.penguin_turns import penguin, scripted, shows
+from conformance.observe.probe import probe
+from conformance.observe.probes.bus_subscribers import Play
 from conformance.observe.recording import Recording
-from conformance.observe.transport import LiveStream
 from conformance.penguin import (
     AGENTS,
     CONTROL,
-    DIRECTORIES,
     FAMILIES,
-    FAN_OUT,
     FILTERS,
     OTHER_AGENT,
     SUBSCRIBING,
     UNKNOWN_AGENT,
-    busy_turn,
-    words,
 )
 from conformance.profile import Effect
 
 UNKNOWN_SESSION = "session_sse_conformance_unknown"
-EVERYONE, FEW = 6, 4  # subscribers without a filter, and with one
-PACE = 2  # ms between chunks, so that turns in two sessions run at the same time
 
 
-class Play:
-    """Plays turns one after the other on a control stream, and waits for them on others."""
-
-    def __init__(self, driver: PenguinDriver, recording: Recording, control: LiveStream) -> None:
-        self._driver = driver
-        self._recording = recording
-        self._control = control
-
-    async def turn(self, session: str, mark: str, *, agent: str | None = None, busy: bool = False) -> bool:
-        """One turn whose words carry `mark`; whether it was accepted."""
-        profile = self._recording.profile
-        script = busy_turn(profile, mark) if busy else words(mark)
-        sent = self._driver.prompt(
-            self._recording,
-            session,
-            scripted(profile, script),
-            stream=self._control,
-            role=CONTROL,
-            agent=agent,
-        )
-        if agent is None:
-            await self._driver.ended(self._recording, sent, fence=False)
-            return True
-        # Another agent than the profile's may be refused: that is no failure of the probe.
-        answer = await sent.answer
-        if answer.ok:
-            await self._driver.ended(self._recording, sent, fence=False)
-        return answer.ok
-
-    async def seen(self, mark: str, *streams: LiveStream) -> bool:
-        """Wait until each stream shows the last words of the turn with this mark; True if all do."""
-        settle = self._recording.seconds(self._recording.profile.limits.settle)
-        if not self._recording.profile.script:
-            return True
-        last = f"{mark} three."
-        waits = (stream.wait(lambda live: shows(live, last), settle) for stream in streams)
-        return all(await asyncio.gather(*waits))
+def penguin(driver: Driver) -> PenguinDriver:
+    """The driver as what it is; Penguin's own probes run with no other."""
+    assert isinstance(driver, PenguinDriver)
+    return driver
 
 
 @probe(FILTERS, families=FAMILIES, effect=Effect.PROMPT, prompts=4)
@@ -132,53 +90,6 @@ async def agents(driver: Driver, recording: Recording) -> None:
     await penguins.fence(recording, a, control)
 
 
-@probe(DIRECTORIES, families=FAMILIES, effect=Effect.PROMPT, prompts=4)
-async def directories(driver: Driver, recording: Recording) -> None:
-    """Turns in sessions of two directories in turn, watched through filters by directory."""
-    penguins = penguin(driver)
-    here = recording.profile.workspace
-    if not here:
-        here = penguins.directory_of(await penguins.create_session(recording))
-    if not here:
-        # No document promises that it says so: without it there is nothing to tell directories apart by.
-        recording.fact("unbound", "the target does not say which directory a session belongs to")
-        return
-    a = await penguins.create_session(recording, directory=here)
-    elsewhere = await _elsewhere(penguins, recording, here)
-    if elsewhere is None:
-        recording.fact("unbound", "the target binds no session to another directory")
-        return
-    b, there = elsewhere
-    for name, value in (("session-a", a), ("session-b", b), ("directory-a", here), ("directory-b", there)):
-        recording.fact(name, value)
-    recording.fact("bound", penguins.directory_of(b) in (None, there))
-    await penguins.subscribe(recording, "a-in-b", session=a, directory=there, required=False)
-    control = await penguins.subscribe(recording, CONTROL)
-    in_a = await penguins.subscribe(recording, "in-a", directory=here)
-    in_b = await penguins.subscribe(recording, "in-b", directory=there)
-    play = Play(penguins, recording, control)
-    for mark, session in (("a-first", a), ("b-first", b), ("a-second", a), ("b-second", b)):
-        await play.turn(session, mark)
-    await play.seen("a-second", control, in_a)
-    await play.seen("b-second", control, in_b)
-    await penguins.fence(recording, a, control)
-
-
-async def _elsewhere(penguins: PenguinDriver, recording: Recording, here: str) -> tuple[str, str] | None:
-    """A session that is bound to another directory, neither above nor below `here`, and that directory.
-
-    A target may refuse a directory that does not exist, so several are offered that most machines have.
-    """
-    sibling = posixpath.join(posixpath.dirname(here.rstrip("/")) or "/", "sse-conformance-elsewhere")
-    for there in (sibling, "/usr", "/etc", "/tmp", "/var"):
-        if not (f"{here}/".startswith(f"{there}/") or f"{there}/".startswith(f"{here}/")):
-            try:
-                return await penguins.create_session(recording, directory=there), there
-            except Unavailable:
-                continue
-    return None
-
-
 @probe(SUBSCRIBING, families=FAMILIES, effect=Effect.PROMPT)
 async def subscribing(driver: Driver, recording: Recording) -> None:
     """The list of sessions before and after subscribing with every kind of filter."""
@@ -206,31 +117,3 @@ async def subscribing(driver: Driver, recording: Recording) -> None:
         )
         await stream.close()
     await penguins.sessions(recording, note="sessions after")
-
-
-@probe(FAN_OUT, families=FAMILIES, effect=Effect.PROMPT, prompts=3)
-async def fan_out(driver: Driver, recording: Recording) -> None:
-    """Two sessions at once and one again, before many subscribers (roles "all-…" and "of-a-…")."""
-    penguins, profile = penguin(driver), recording.profile
-    a = await penguins.create_session(recording)
-    b = await penguins.create_session(recording)
-    recording.fact("session-a", a)
-    everyone = [await penguins.subscribe(recording, f"all-{n}") for n in range(EVERYONE)]
-    few = [await penguins.subscribe(recording, f"of-a-{n}", session=a) for n in range(FEW)]
-    first = everyone[0]
-    sent = [
-        penguins.prompt(
-            recording,
-            session,
-            scripted(profile, busy_turn(profile, mark, pace_ms=PACE)),
-            stream=first,
-            role="all-0",
-        )
-        for session, mark in ((a, "a-first"), (b, "b-first"))
-    ]
-    for each in sent:
-        await penguins.ended(recording, each, fence=False)
-    again = penguins.prompt(recording, a, scripted(profile, words("a-second")), stream=few[0], role="of-a-0")
-    await penguins.ended(recording, again, fence=False)
-    await penguins.fence(recording, b, *everyone)
-    await penguins.fence(recording, a, *everyone, *few)

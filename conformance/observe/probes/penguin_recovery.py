@@ -1,4 +1,4 @@
-"""Penguin probes of lost connections: new ones with a cursor, without one, with a wrong one."""
+"""Penguin probes of cursors: new connections that resume, with a right cursor and with a wrong one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from math import ceil
 
 from conformance.observe.drivers.base import Driver
-from conformance.observe.drivers.penguin import PenguinDriver, Sent
+from conformance.observe.drivers.bus import Sent
+from conformance.observe.drivers.penguin import PenguinDriver
 from conformance.observe.probe import Unavailable, probe
-from conformance.observe.probes.penguin_turns import penguin, scripted, unscripted
+from conformance.observe.probes.bus_turns import scripted, unscripted
+from conformance.observe.probes.penguin_filters import penguin
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream
 from conformance.parts import GAP, SYNTHETIC
@@ -17,7 +19,6 @@ from conformance.penguin import (
     FOREIGN_CURSOR,
     FULL,
     GAPS,
-    LOST,
     RESUME,
     RESUME_LIVE,
     RETENTION,
@@ -57,33 +58,6 @@ async def settled(recording: Recording, stream: LiveStream, events: int) -> bool
     return await stream.wait(
         lambda live: len(cursors(live)) >= events, recording.seconds(recording.profile.limits.settle)
     )
-
-
-@probe(LOST, families=FAMILIES, effect=Effect.PROMPT, prompts=3)
-async def lost(driver: Driver, recording: Recording) -> None:
-    """Connections lost between turns and within one, and new ones without a cursor."""
-    penguins, profile = penguin(driver), recording.profile
-    session = await penguins.create_session(recording)
-    control = await penguins.subscribe(recording, FULL, session=session)
-    first = await penguins.subscribe(recording, "first", session=session)
-    sent = penguins.prompt(
-        recording, session, scripted(profile, busy_turn(profile, "before")), stream=first, role="first"
-    )
-    await penguins.ended(recording, sent)
-    await first.close(reset=True)
-    second = await penguins.subscribe(recording, "second", session=session)
-    middle = penguins.prompt(
-        recording, session, scripted(profile, words("within", pace_ms=40)), stream=control, role=FULL
-    )
-    await settled(recording, second, 3)
-    await second.close(reset=True)
-    third = await penguins.subscribe(recording, "third", session=session, joins=True)
-    await penguins.ended(recording, middle)
-    sent = penguins.prompt(
-        recording, session, scripted(profile, busy_turn(profile, "after")), stream=third, role="third"
-    )
-    await penguins.ended(recording, sent)
-    await penguins.fence(recording, session, control, third)
 
 
 @probe(RESUME, families=FAMILIES, effect=Effect.PROMPT, prompts=1, unless=no_resume)

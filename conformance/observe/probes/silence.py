@@ -7,6 +7,7 @@ from conformance.observe.drivers.base import Driver
 from conformance.observe.probe import probe
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream
+from conformance.penguin import BUSES
 from conformance.profile import Effect, Profile
 from conformance.script import ModelTurn, Script
 
@@ -37,7 +38,7 @@ async def _open_enough(stream: LiveStream, recording: Recording, extra: float = 
     return True
 
 
-@probe("silence", families=("penguin",), effect=Effect.READ)
+@probe("silence", families=BUSES, effect=Effect.READ)
 async def subscribed(driver: Driver, recording: Recording) -> None:
     """Subscribe and cause nothing, until a heartbeat has come or is overdue. Role: "stream"."""
     stream = await recording.open("stream", driver.stream_request())

@@ -1,0 +1,97 @@
+"""The OpenCode driver: sessions over HTTP, the events of their directory on `GET /event`.
+
+Routes: OpenCode's own description of itself (`GET /doc`, OpenAPI). A prompt is answered at once, so the turn's end is
+seen on the stream. There is no filter by session: a client picks its own events by `properties.sessionID`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from conformance.observe.drivers.bus import BusDriver, Over, Sent
+from conformance.observe.drivers.requests import json_request
+from conformance.observe.recording import Recording
+from conformance.observe.transport import LiveStream
+from conformance.script import Script
+from conformance.transcript import Request
+
+STREAM = "/event"
+_LONG = 3_600.0  # seconds: a wait that others end
+
+
+class OpenCodeDriver(BusDriver):
+    """Speaks opencode/1."""
+
+    family = "opencode"
+    filters_by_session = False
+
+    def stream_of(self, session: str | None, directory: str | None) -> Request:
+        """`GET /event` of the directory that the session works in."""
+        where = directory or self._where(session)
+        return Request("GET", self._url(STREAM, where), (("Accept", "text/event-stream"),))
+
+    def _creation(self, title: str, directory: str | None) -> Request:
+        return json_request(
+            "POST", self._url("/session", directory or self.profile.workspace), {"title": title}
+        )
+
+    def _prompting(self, session: str, text: str, agent: str) -> Request:
+        body = {"parts": [{"type": "text", "text": text}]} | ({"agent": agent} if agent else {})
+        return self._on_session("POST", session, "/prompt_async", body)
+
+    def _on_session(self, method: str, session: str, action: str = "", body: Any = None) -> Request:
+        path = f"/session/{quote(session, safe='')}{action}"
+        return json_request(method, self._url(path, self._where(session)), body)
+
+    def _where(self, session: str | None) -> str | None:
+        """The directory to name in requests: the one that the session was made for, else the workspace."""
+        return (self._asked.get(session) if session is not None else None) or self.profile.workspace
+
+    def _url(self, path: str, directory: str | None) -> str:
+        query = f"?{urlencode({'directory': directory}, quote_via=quote)}" if directory else ""
+        return f"{self.profile.url}{path}{query}"
+
+    async def _over(self, recording: Recording, sent: Sent) -> bool:
+        await asyncio.wait({sent.answer}, timeout=recording.seconds(self.profile.limits.turn))
+        return self._idle(sent.stream, sent)
+
+    def _ending(
+        self, recording: Recording, stream: LiveStream, session: str, script: Script | None
+    ) -> Over | None:
+        """The session's idle after its busy.
+
+        Where it does not come though the turn has said all that it was to say, or that it failed: that moment. A
+        model that fails however often it is asked is tried again for minutes: once that shows, the turn is aborted.
+        """
+        progress = self.progress(stream)
+        before, failures = progress.turns(session), progress.failures(session)
+        retries = progress.retries(session)
+        speaks = script is not None and bool(script.said) and not script.fails
+
+        def idle(live: LiveStream) -> bool:
+            return self.progress(live).turns(session) > before
+
+        def hopeless(live: LiveStream) -> bool:
+            keeps_failing = script is not None and script.keeps_failing
+            return keeps_failing and self.progress(live).retries(session) > retries
+
+        def told(live: LiveStream) -> bool:
+            if self.progress(live).failures(session) > failures:
+                return True
+            return speaks and script is not None and self._said(live, session, script)
+
+        async def over() -> float | None:
+            await stream.wait(lambda live: idle(live) or hopeless(live) or told(live), _LONG)
+            if hopeless(stream) and not idle(stream):
+                await self.abort(recording, session)
+            moment = recording.now()
+            if idle(stream) or await self._patiently(recording, stream, idle):
+                return recording.now()
+            return None if stream.ended else moment
+
+        return over
+
+
+__all__ = ["OpenCodeDriver"]
