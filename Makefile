@@ -13,7 +13,7 @@ REPORT ?= reports/latest
 # More for pytest: make conformance ARGS="-k PG-FLT -n 2"
 ARGS ?=
 
-.PHONY: help conformance test check format bench proof evidence flake mutants docs real-penguin build clean
+.PHONY: help conformance test check format bench proof evidence flake mutants docs real-penguin real-opencode build clean
 
 help:
 	@echo "make conformance [TARGET=URL] [PROTOCOL=P/R] [ARGS=…]   judge a server (default: the built-in reference server)"
@@ -24,6 +24,7 @@ help:
 	@echo "make mutants        would our tests notice if the decoder or a rule were slightly wrong?"
 	@echo "make bench          benchmarks, side by side"
 	@echo "make real-penguin   judge a real penguin-ai server"
+	@echo "make real-opencode  judge a real OpenCode server"
 	@echo "make docs           the requirement pages, from the catalogues"
 	@echo "make build          wheel and sdist in dist/"
 
@@ -68,13 +69,16 @@ docs: $(READY)
 	$(BIN)/sse-conformance requirements --format markdown -o docs/requirements
 
 real-penguin: $(READY)
-	$(BIN)/python tests/real/penguin.py $(ARGS)
+	$(BIN)/python -m tests.real.penguin $(ARGS)
+
+real-opencode: $(READY)
+	$(BIN)/python -m tests.real.opencode $(ARGS)
 
 build: $(READY)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/latest reports/real-penguin tests/node/node_modules
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis reports/latest reports/real-* tests/node/node_modules
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none was found on PATH" >&2; exit 1; }
