@@ -15,7 +15,6 @@ from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlsplit
 
 from conformance import __version__
 from conformance.live_input import leading_heads
@@ -220,7 +219,7 @@ def _transcript(head: dict[str, Any], pieces: list[bytes], profile: Profile, whe
         detail=f"recorded as {said!r}"
         if whole
         else "the body is shorter than its chunks: cut by the recorder",
-        from_start=not _resumes(request),
+        from_start=not request.resumes,
     )
 
 
@@ -233,13 +232,6 @@ def _request(raw: dict[str, Any], profile: Profile) -> Request:
         tuple((str(name), str(value)) for name, value in raw.get("headers") or ()),
         body.encode("utf-8", "surrogatepass") if isinstance(body, str) else None,
     )
-
-
-def _resumes(request: Request) -> bool:
-    if any(name.lower() == "last-event-id" for name, _ in request.headers):
-        return True
-    query = urlsplit(request.url).query
-    return any(name == "last_event_id" for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 def _cut(body: bytes, table: list[tuple[float, int]], where: str) -> tuple[list[Chunk], bool]:

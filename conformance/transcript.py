@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from conformance.profile import Profile
 from conformance.script import Script
@@ -45,6 +46,14 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     http_version: str = "1.1"
+
+    @property
+    def resumes(self) -> bool:
+        """Whether it asks for what was missed: by header, or by the query of penguin/2."""
+        if any(name.lower() == "last-event-id" for name, _ in self.headers):
+            return True
+        query = urlsplit(self.url).query
+        return any(name == "last_event_id" for name, _ in parse_qsl(query, keep_blank_values=True))
 
 
 @dataclass(frozen=True, slots=True)

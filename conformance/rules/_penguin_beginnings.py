@@ -14,20 +14,22 @@ MESSAGES = 8_192  # messages remembered per connection, and sessions
 class Beginnings:
     """Which sessions a connection has seen a turn begin in: only those are held to what came before.
 
-    A turn begins with busy after idle. Busy alone proves nothing, for it is said again while a turn goes on, and
-    so may be what is known of the user's message.
+    So are the sessions that are known to have been at rest when it was opened. Else a turn begins with busy after
+    idle. Busy alone proves nothing, for it is said again while a turn goes on, and so may be what is known of the
+    user's message.
     """
 
     KINDS = frozenset({STATUS, "session.created", GAP})  # the events that it takes note of
 
     def __init__(self, context: StreamContext) -> None:
         self._all = context.from_start
+        self._begun = context.begun
         self._some: OrderedDict[str, bool] = OrderedDict()  # whether a turn has begun since it was idle
 
     def feed(self, message: Message) -> tuple[()]:
         """Take note of an event that begins or ends a turn or makes a session, or of a gap."""
         if message.type == GAP:
-            self._all = False
+            self.forget()
             self._some.clear()
         elif message.type == "session.created":
             self._note(session_of(message), True)
@@ -45,8 +47,8 @@ class Beginnings:
 
     def seen(self, session: str) -> bool:
         """Whether what is missing of this session now is missing indeed."""
-        return self._all or self._some.get(session, False)
+        return self._all or session in self._begun or self._some.get(session, False)
 
     def forget(self) -> None:
         """Say that something was dropped from a window: nothing is held to what came before any more."""
-        self._all = False
+        self._all, self._begun = False, frozenset()

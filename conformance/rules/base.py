@@ -13,7 +13,7 @@ from conformance.findings import Judgement
 from conformance.message import Message
 from conformance.rules.one_pass import judge_streams
 from conformance.rules.stream import Listener, RuleByType, Stream, StreamContext, StreamRule
-from conformance.transcript import Action, Observation
+from conformance.transcript import Action, Observation, Transcript
 
 
 class Case:
@@ -28,8 +28,21 @@ class Case:
     def exchanges(self) -> tuple[Stream, ...]:
         """Every transcript, event stream or not."""
         return tuple(
-            Stream(role, transcript, self.profile) for role, transcript in self.observation.transcripts
+            Stream(role, transcript, self.profile, self._begun(transcript))
+            for role, transcript in self.observation.transcripts
         )
+
+    def _begun(self, transcript: Transcript) -> frozenset[str]:
+        """The sessions that we prompt, and of which no turn was under way when the stream was opened.
+
+        A stream that resumes shows what was before.
+        """
+        if transcript.request.resumes:
+            return frozenset()
+        opened = transcript.opened_at
+        prompts = self.observation.actions_of("prompt")
+        under_way = {a.session for a in prompts if a.at < opened and (a.until is None or a.until > opened)}
+        return frozenset(a.session for a in prompts if a.session not in under_way)
 
     @property
     def streams(self) -> tuple[Stream, ...]:

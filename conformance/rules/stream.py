@@ -17,11 +17,16 @@ from conformance.wire import Block, Decoder, Event, Tail, WireError
 
 @dataclass(frozen=True, slots=True)
 class StreamContext:
-    """What an incremental rule knows of its stream before the first event."""
+    """What an incremental rule knows of its stream before the first event.
+
+    `from_start`: it shows nothing whose beginning it did not see. `begun`: the sessions of which that is true where
+    it may show others, too: none of their turns was under way when it was opened.
+    """
 
     role: str
     profile: Profile
     from_start: bool = True
+    begun: frozenset[str] = frozenset()
 
     @property
     def protocol(self) -> str:
@@ -111,10 +116,13 @@ class _Ending:
 class Stream:
     """The decoded view of one transcript."""
 
-    def __init__(self, role: str, transcript: Transcript, profile: Profile) -> None:
+    def __init__(
+        self, role: str, transcript: Transcript, profile: Profile, begun: frozenset[str] = frozenset()
+    ) -> None:
         self.role = role
         self.transcript = transcript
         self.profile = profile
+        self.begun = begun  # the sessions of which no turn was under way when it was opened
         self._derived: dict[str, Any] = {}
         self._end: _Ending | None = None
 
@@ -203,7 +211,7 @@ class Stream:
     @property
     def context(self) -> StreamContext:
         """What incremental rules are told of it."""
-        return StreamContext(self.role, self.profile, self.transcript.from_start)
+        return StreamContext(self.role, self.profile, self.transcript.from_start, self.begun)
 
     @property
     def cut_by_us(self) -> bool:

@@ -117,7 +117,7 @@ class BusDriver(Driver):
         `required`, raises `Unavailable` where the answer is no event stream. `joins`: a turn is under way.
         """
         # A stream of everything may join other people's turns midway; a session of ours has begun with us.
-        from_start = session is not None and not joins
+        from_start = self.filters_by_session and session is not None and not joins
         request = self.stream_of(session, directory)
         return await self._open(recording, role, request, from_start=from_start, required=required)
 
