@@ -41,21 +41,23 @@ class Workspace:
         known = _TOOLS.get(tool.name)
         if known is None and tool.result is None and tool.edits is None and not tool.fails:
             return Outcome(error=f"unknown tool: {tool.name}")
-        problem = None if known is None else _problem(known, tool.args)
+        problem = None if known is None else known.problem(tool.args)
         if problem is not None:
             return Outcome(error=f"{tool.name}: {problem}")
-        path = None if known is None else self.resolve(tool.args["path"])
-        for target, said in ((path, tool.args.get("path")), (tool.edits, tool.edits)):
+        said = "" if known is None else tool.args[known.path]
+        path = None if known is None else self.resolve(said)
+        for target, name in ((path, said), (tool.edits, tool.edits)):
             if target is not None and not self.holds(target):
-                return Outcome(error=f"{tool.name}: {said} is outside the workspace {self.root}")
+                return Outcome(error=f"{tool.name}: {name} is outside the workspace {self.root}")
         if tool.fails:
-            return Outcome(error=tool.result or f"{tool.name}: no such file: {tool.args.get('path', '')}")
+            return Outcome(error=tool.result or f"{tool.name}: no such file: {said}")
+        does = None if known is None else known.does
         edited = posixpath.normpath(tool.edits) if tool.edits else None
-        if edited is None and tool.name in ("write_to_file", "delete_file"):
+        if edited is None and does in ("write", "delete"):
             edited = path
         if edited is None:
-            return Outcome(output=self._answer(tool, path))
-        diff = self._edit(tool, edited)
+            return Outcome(output=self._answer(tool, does, path))
+        diff = self._edit(tool, does, edited)
         return Outcome(output=tool.result or f"{tool.name}: {edited}", edited=edited, diff=diff)
 
     def resolve(self, path: str) -> str:
@@ -67,20 +69,20 @@ class Workspace:
         path = posixpath.normpath(path)
         return path == self.root or path.startswith(self.root.rstrip("/") + "/")
 
-    def _answer(self, tool: ToolCall, path: str | None) -> str:
+    def _answer(self, tool: ToolCall, does: str | None, path: str | None) -> str:
         if tool.result is not None:
             return tool.result
-        if tool.name == "list_files" and path is not None:
+        if does == "list" and path is not None:
             inside = path.rstrip("/") + "/"
             return "\n".join(sorted(name for name in self._files if name.startswith(inside)))
         return self._files.get(path, "") if path is not None else ""
 
-    def _edit(self, tool: ToolCall, path: str) -> str | None:
+    def _edit(self, tool: ToolCall, does: str | None, path: str) -> str | None:
         before = self._files.pop(path, None)
         content = tool.args.get("content")
-        if tool.name == "delete_file":
+        if does == "delete":
             return None if before is None else unified(path, before, None)
-        if tool.name != "write_to_file" or not isinstance(content, str) or len(content) > MAX_FILE:
+        if does != "write" or not isinstance(content, str) or len(content) > MAX_FILE:
             return None
         self._files[path] = content
         while len(self._files) > MAX_FILES:
@@ -107,16 +109,29 @@ def _lines(text: str) -> list[str]:
     return [part + "\n" for part in parts[:-1]] + ([parts[-1]] if parts[-1] else [])
 
 
-_TOOLS: dict[str, frozenset[str]] = {
-    "read_file": frozenset({"path"}),
-    "list_files": frozenset({"path"}),
-    "write_to_file": frozenset({"path", "content"}),
-    "delete_file": frozenset({"path"}),
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """What a tool does, the argument that names its file, and another that it needs."""
+
+    does: str  # "read", "list", "write", "delete"
+    path: str
+    content: str | None = None
+
+    def problem(self, args: Mapping[str, Any]) -> str | None:
+        """What is wrong with the arguments, None if nothing."""
+        for name in sorted(filter(None, (self.path, self.content))):
+            if not isinstance(args.get(name), str):
+                return f"the argument `{name}` must be a string"
+        path = args[self.path]
+        return f"the argument `{self.path}` is not a path" if not path or "\0" in path else None
+
+
+_TOOLS: dict[str, _Tool] = {
+    "read_file": _Tool("read", "path"),
+    "list_files": _Tool("list", "path"),
+    "write_to_file": _Tool("write", "path", "content"),
+    "delete_file": _Tool("delete", "path"),
+    # as OpenCode calls them
+    "read": _Tool("read", "filePath"),
+    "write": _Tool("write", "filePath", "content"),
 }
-
-
-def _problem(needs: frozenset[str], args: Mapping[str, Any]) -> str | None:
-    for name in sorted(needs):
-        if not isinstance(args.get(name), str):
-            return f"the argument `{name}` must be a string"
-    return "the argument `path` is not a path" if not args["path"] or "\0" in args["path"] else None

@@ -11,12 +11,14 @@ from reference_server.connection import transport_of
 from reference_server.faults.hooks import (
     Headers,
     Memory,
+    asks_for_stream,
     header_of,
+    is_stream_path,
     on_answer,
     on_app,
     on_head,
 )
-from reference_server.faults.http import asks_for_stream, is_stream_path, without
+from reference_server.faults.http import without
 from reference_server.faults.raw import RawStream, chunk, serve_raw
 
 # ---------------------------------------------------------------- methods

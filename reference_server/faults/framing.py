@@ -10,8 +10,10 @@ from reference_server.faults.hooks import (
     Stream,
     at_end,
     block,
+    ends_answer,
     event_of,
     header_of,
+    is_heartbeat,
     on_blocks,
     on_head,
 )
@@ -163,9 +165,7 @@ def single_quotes(stream: Stream, given: bytes) -> bytes:
 
 @on_blocks("done-marker-that-is-no-json")
 def done_marker(stream: Stream, given: bytes) -> bytes:
-    answered = b'"role": "assistant"' in given and b'"completed": null' not in given
-    ends = b'"done": true' in given or (answered and b"message.updated" in given)
-    return b"data: [DONE]\n\n" + given if ends else given
+    return b"data: [DONE]\n\n" + given if ends_answer(given) and event_of(given) is not None else given
 
 
 @on_blocks("one-newline-between-events")
@@ -202,7 +202,7 @@ def event_without_data(stream: Stream, given: bytes) -> bytes:
 
 @on_blocks("named-heartbeat-without-data")
 def named_heartbeat(stream: Stream, given: bytes) -> bytes:
-    return b"event: ping\n\n" if given.startswith(b":") else given
+    return b"event: ping\n\n" if is_heartbeat(given) else given
 
 
 @on_blocks("id-alone")

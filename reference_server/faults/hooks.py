@@ -9,6 +9,7 @@ One name may hook in at several places. `build` makes the deviation of a name, w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -59,15 +60,39 @@ class Stream:
         """A header of the request."""
         return header_of(self.scope["headers"], name)
 
-    @property
-    def penguin(self) -> bool:
-        """Whether it is an event bus's stream, and not the answer to a prompt."""
-        return bool(self.scope["path"].endswith("/events/sse"))
-
 
 def header_of(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
     """The first header of that name (lower case)."""
     return next((v.decode("latin-1") for n, v in headers if n.lower() == name.encode()), None)
+
+
+STREAMS = {"/api/chat": "POST", "/events/sse": "GET", "/event": "GET"}  # how an event stream is asked for
+
+
+def is_stream_path(scope: Scope) -> bool:
+    """Whether the request is for a protocol's event stream."""
+    return scope["path"].endswith(tuple(STREAMS))  # type: ignore[no-any-return]
+
+
+def asks_for_stream(scope: Scope) -> bool:
+    """Whether it is, with the method that it has."""
+    return any(scope["path"].endswith(path) and scope["method"] == method for path, method in STREAMS.items())
+
+
+def subscribes(scope: Scope) -> bool:
+    """Whether the request subscribes to the events of a bus."""
+    return asks_for_stream(scope) and scope["method"] == "GET"
+
+
+def is_heartbeat(block: bytes) -> bool:
+    """Whether a block only breaks silence: a comment, or OpenCode's event."""
+    return block.startswith(b":") or b'"type": "server.heartbeat"' in block
+
+
+def ends_answer(body: bytes) -> bool:
+    """Whether these bytes have an assistant's message with its time of completion, or AgentSmithy's end."""
+    answered = b'"role": "assistant"' in body and re.search(rb'"completed": \d', body) is not None
+    return answered or b'"done": true' in body
 
 
 def event_of(block: bytes) -> Json | None:
@@ -85,6 +110,14 @@ def with_event(block: bytes, event: Json) -> bytes:
     ascii_only = block.isascii()
     data = b"data: " + json.dumps(event, ensure_ascii=ascii_only).encode()
     return b"\n".join(data if line.startswith(b"data: ") else line for line in lines)
+
+
+def again(given: bytes) -> bytes:
+    """The same event once more, under another JSON id where it has one: two events never share an id."""
+    event = event_of(given)
+    if event is None or "id" not in event:
+        return given
+    return with_event(given, {**event, "id": f"{event['id']}x"})
 
 
 def block(event: Json, *, ascii_only: bool = False) -> bytes:
@@ -171,12 +204,12 @@ def on_acts(name: str) -> Callable[[ActsHook], ActsHook]:
 
 
 def on_published(name: str) -> Callable[[PublishHook], PublishHook]:
-    """Change a Penguin session's events before they are numbered."""
+    """Change the events of a session on a bus before they are numbered."""
     return _register("published", name)
 
 
 def on_wanted(name: str) -> Callable[[WantedHook], WantedHook]:
-    """Change a Penguin subscriber's filter."""
+    """Change a subscriber's filter."""
     return _register("wanted", name)
 
 
@@ -191,7 +224,7 @@ def on_replayed(name: str) -> Callable[[WantedHook], WantedHook]:
 
 
 def on_subscribed(name: str) -> Callable[[SubscribedHook], SubscribedHook]:
-    """Change a Penguin subscriber."""
+    """Change a subscriber of a bus."""
     return _register("subscribed", name)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import zlib
 
 from starlette.responses import JSONResponse
@@ -14,24 +13,16 @@ from reference_server.faults.hooks import (
     Headers,
     Memory,
     Stream,
+    asks_for_stream,
+    ends_answer,
     header_of,
+    is_heartbeat,
+    is_stream_path,
     on_app,
     on_blocks,
     on_head,
 )
 from reference_server.faults.raw import RawStream, chunk, serve_raw
-
-STREAMS = re.compile(r"(/api/chat|/events/sse)$")
-
-
-def is_stream_path(scope: Scope) -> bool:
-    """Whether the request is for a protocol's event stream."""
-    return STREAMS.search(scope["path"]) is not None
-
-
-def asks_for_stream(scope: Scope) -> bool:
-    """Whether it is, with the method that it has."""
-    return is_stream_path(scope) and scope["method"] == ("GET" if scope["path"].endswith("/sse") else "POST")
 
 
 def without(headers: Headers, *names: bytes) -> Headers:
@@ -77,12 +68,12 @@ async def cursor_refused(memory: Memory, app: ASGIApp, scope: Scope, receive: Re
 
 @on_blocks("no-heartbeat")
 def no_heartbeat(stream: Stream, given: bytes) -> bytes:
-    return b"" if given.startswith(b":") else given
+    return b"" if is_heartbeat(given) else given
 
 
 @on_blocks("heartbeat-every-fifth-time")
 def slow_heartbeat(stream: Stream, given: bytes) -> bytes:
-    if not given.startswith(b":"):
+    if not is_heartbeat(given):
         return given
     stream.own["beats"] = stream.own.get("beats", 0) + 1
     return given if stream.own["beats"] % 5 == 0 else b""
@@ -276,8 +267,8 @@ async def held_back(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
             return
         body = message.get("body", b"")
         held.append(body)
-        answered = b'"role": "assistant"' in body and b'"completed": null' not in body
-        over = not message.get("more_body") or answered or b"server.connected" in body or b"session." in body
+        told = b"server.connected" in body or b"session." in body
+        over = not message.get("more_body") or ends_answer(body) or told
         if over:
             await send({**message, "body": b"".join(held)})
             held.clear()
@@ -306,7 +297,7 @@ async def _behind(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, p
         ready: list[bytes] = []
         *blocks, rest = message.get("body", b"").split(b"\n\n")  # all of an answer that is no stream is rest
         for block in (each + b"\n\n" for each in blocks):
-            if pushed or not block.startswith(b":"):
+            if pushed or not is_heartbeat(block):
                 ready += held
                 held.clear()
             (held if b'"chat"' in block or b'"delta"' in block else ready).append(block)
@@ -328,8 +319,7 @@ async def by_16k(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, s
         new = message.get("body", b"")
         held.append(new)
         body = b"".join(held)
-        answered = b'"role": "assistant"' in new and b'"completed": null' not in new
-        settled = b"session." in body or b"server." in body or answered
+        settled = b"session." in body or b"server.connected" in body or ends_answer(new)
         if len(body) >= 16_384 or settled or not message.get("more_body"):
             held.clear()
             await send({**message, "body": body})

@@ -12,15 +12,17 @@ from reference_server.faults.hooks import (
     Json,
     Memory,
     Stream,
+    asks_for_stream,
     event_of,
     header_of,
+    is_stream_path,
     on_app,
     on_blocks,
     on_events,
     on_head,
     with_event,
 )
-from reference_server.faults.http import _zipped, asks_for_stream
+from reference_server.faults.http import _zipped
 from reference_server.faults.raw import RawStream, serve_raw
 
 EARLY = 4_096  # bytes of a stream that are cut small: cutting megabytes so shows nothing more
@@ -258,7 +260,7 @@ def no_store(scope: Scope, memory: Memory, status: int, headers: Headers) -> tup
 
 @on_app("head-is-allowed")
 async def head_allowed(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["method"] == "HEAD" and scope["path"].endswith(("/events/sse", "/api/chat")):
+    if scope["method"] == "HEAD" and is_stream_path(scope):
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
