@@ -116,6 +116,8 @@ class Turn:
                 self._over = not tools
                 yield from self._end_call("tool-calls" if tools else "stop")
             case Retrying(attempt, message, seconds):
+                # what a failed attempt said stays open, as the original leaves it, and what follows is new
+                self._part, self._stepping = None, False
                 status = {"type": "retry", "attempt": attempt, "message": message}
                 yield self._status({**status, "next": now() + round(seconds * 1000)})
                 yield self._status({"type": "busy"})

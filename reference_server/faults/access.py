@@ -228,7 +228,7 @@ def _exhausted(memory: Memory, scope: Scope) -> bool:
     if (
         scope["method"] == "POST"
         or not asks_for_stream(scope)
-        or scope["query_string"]
+        or (scope["query_string"] and not scope["path"].endswith("/event"))
         or header_of(scope["headers"], "last-event-id")
     ):
         return False

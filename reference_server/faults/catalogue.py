@@ -10,7 +10,7 @@ from typing import Any
 from reference_server.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parent
-REVISIONS = ("agentsmithy/1", "agentsmithy/2", "penguin/1", "penguin/2")
+REVISIONS = ("agentsmithy/1", "agentsmithy/2", "penguin/1", "penguin/2", "opencode/1")
 
 
 class UnknownFaultError(ValueError):

@@ -56,6 +56,11 @@ class Stream:
         parsed = parse_qs(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
         return {name: values[0] for name, values in parsed.items()}
 
+    @property
+    def filtered(self) -> bool:
+        """Whether the subscriber asked for less than its bus tells. OpenCode's bus is that of a directory."""
+        return bool(self.query.keys() - ({"directory"} if self.scope["path"].endswith("/event") else set()))
+
     def header(self, name: str) -> str | None:
         """A header of the request."""
         return header_of(self.scope["headers"], name)

@@ -17,6 +17,7 @@ from reference_server.faults.hooks import (
     Stream,
     event_of,
     header_of,
+    is_heartbeat,
     on_acts,
     on_app,
     on_blocks,
@@ -24,8 +25,9 @@ from reference_server.faults.hooks import (
     on_missed,
     on_replayed,
     on_subscribed,
+    subscribes,
 )
-from reference_server.faults.penguin_filters import session_of, subscribes
+from reference_server.faults.penguin_filters import session_of
 from reference_server.mailbox import Mailbox
 
 # ---------------------------------------------------------------- fan-out
@@ -33,10 +35,11 @@ from reference_server.mailbox import Mailbox
 
 @on_blocks("subscribers-steal-from-each-other")
 def steal(stream: Stream, given: bytes) -> bytes:
-    """Of two unfiltered subscribers that are there at once, a tool's event reaches only one."""
+    """Of several subscribers with the same filter, the fourth does not get a tool's event."""
     event = event_of(given)
     part = (event or {}).get("properties", {}).get("part", {})
-    if part.get("type") != "tool" or stream.query.get("agent_id") or stream.query.get("directory"):
+    by_session = stream.query.keys() <= {"session_id"}
+    if part.get("type") != "tool" or (stream.filtered and not by_session):
         return given
     key = f"{part['id']} {part['state']['status']} {stream.query.get('session_id')}"
     taken = stream.memory.setdefault("taken", {}).setdefault(key, [])
@@ -46,7 +49,7 @@ def steal(stream: Stream, given: bytes) -> bytes:
 
 @on_events("one-subscriber-sees-other-content")
 def other_content(stream: Stream, event: Json) -> Json:
-    if stream.number % 5 == 0 and event["type"] == "message.updated" and not stream.query:
+    if stream.number % 5 == 0 and event["type"] == "message.updated" and not stream.filtered:
         event["properties"]["extra"] = stream.number
     return event
 
@@ -69,7 +72,8 @@ def other_order(stream: Stream, given: bytes) -> bytes:
 def other_interleaving(stream: Stream, given: bytes) -> bytes:
     """An unfiltered subscriber in three gets one session's events a step later than the other's."""
     event = event_of(given)
-    if event is None or stream.query or stream.number % 3 or event["type"] != "message.part.updated":
+    told = (event or {}).get("type", "").startswith("message.part.")
+    if event is None or stream.filtered or stream.number % 3 or not told:
         return bytes(stream.own.pop("kept", b"") + given) if event is not None else given
     kept = stream.own.pop("kept", b"")
     other = session_of(event) != stream.own.get("session")
@@ -102,7 +106,7 @@ async def deaf_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
         if deaf and told and message["type"] == "http.response.body":
             message = {
                 **message,
-                "body": b"".join(b + b"\n\n" for b in body.split(b"\n\n")[:-1] if b.startswith(b":")),
+                "body": b"".join(b + b"\n\n" for b in body.split(b"\n\n")[:-1] if is_heartbeat(b)),
             }
         told = told or b"server.connected" in body
         spoke = spoke or b"message.part.updated" in body

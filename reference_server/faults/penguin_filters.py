@@ -19,12 +19,8 @@ from reference_server.faults.hooks import (
     on_app,
     on_events,
     on_wanted,
+    subscribes,
 )
-
-
-def subscribes(scope: Scope) -> bool:
-    """Whether the request subscribes to events."""
-    return bool(scope["path"].endswith("/events/sse") and scope["method"] == "GET")
 
 
 def session_of(event: Json) -> str | None:

@@ -1,111 +1,48 @@
-"""Faults of Penguin's events: handshake, shapes, messages, ids, order."""
+"""Faults of events on a bus: handshake, shapes, messages, ids, order. OpenCode's events have the same names."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-
+from reference_server.faults.events import (
+    assistant,
+    changed,
+    completed,
+    delta_of,
+    every,
+    is_status,
+    message_of,
+    on_event,
+    part_of,
+    retimed,
+    state_of,
+    tool_of,
+    with_delta,
+)
 from reference_server.faults.hooks import (
     Json,
     Memory,
     Stream,
+    again,
     event_of,
+    is_heartbeat,
     on_blocks,
     on_events,
-    on_published,
 )
-from reference_server.session import Event, Session
-
-Publish = Callable[[Event, Memory], "Event | list[Event] | None"]
-
-
-def on_event(name: str) -> Callable[[Publish], Publish]:
-    """A fault of single events of a session: the function gives what is published in an event's place.
-
-    Its memory lives as long as the session's turn; `memory["turn"]` is the turn's number on this server.
-    """
-
-    def register(publish: Publish) -> Publish:
-        def changed(memory: Memory, session: Session, events: Iterable[Event]) -> Iterator[Event]:
-            mine: Memory = memory.setdefault("sessions", {}).setdefault(session.id, {})
-            for event in events:
-                if is_user_begin(event):
-                    memory["turns"] = memory.get("turns", 0) + 1
-                    mine.clear()
-                    mine["turn"] = memory["turns"]
-                made = publish(event, mine)
-                if made is not None:
-                    yield from [made] if isinstance(made, Event) else made
-
-        on_published(name)(changed)
-        return publish
-
-    return register
-
-
-def is_status(event: Event, kind: str) -> bool:
-    """Whether it is that status."""
-    return event.type == "session.status" and event.properties["status"]["type"] == kind
-
-
-def is_user_begin(event: Event) -> bool:
-    """Whether it is the user's message, when it begins."""
-    return (
-        event.type == "message.updated"
-        and event.properties["role"] == "user"
-        and event.properties["time"]["completed"] is None
-    )
-
-
-def part_of(event: Event) -> Json | None:
-    """The part of a part's event."""
-    return event.properties["part"] if event.type == "message.part.updated" else None
-
-
-def tool_of(event: Event) -> Json | None:
-    """The part of a tool's event."""
-    part = part_of(event)
-    return part if part is not None and part["type"] == "tool" else None
-
-
-def delta_of(event: Event) -> str | None:
-    """The increment of an event."""
-    delta = event.properties.get("delta") if part_of(event) is not None else None
-    return delta if isinstance(delta, str) else None
-
-
-def assistant(event: Event) -> bool:
-    """Whether it is an assistant's message."""
-    return event.type == "message.updated" and event.properties["role"] == "assistant"
-
-
-def changed(event: Event, **members: Any) -> Event:
-    """The event with other members in its part, or in its properties."""
-    properties = copy.deepcopy(event.properties)
-    properties.get("part", properties).update(members)
-    return Event(event.type, properties)
-
-
-def every(memory: Memory, number: int) -> bool:
-    """Whether this turn is one of every `number` turns."""
-    return bool(memory.get("turn", 0) % number == number - 1)
-
+from reference_server.session import Event
 
 # ---------------------------------------------------------------- the handshake
 
 
 @on_blocks("connected-twice")
 def connected_twice(stream: Stream, given: bytes) -> bytes:
-    return given + given if stream.count == 0 and b"server.connected" in given else given
+    return given + again(given) if stream.count == 0 and b"server.connected" in given else given
 
 
 @on_blocks("connected-again-after-a-heartbeat")
 def connected_again(stream: Stream, given: bytes) -> bytes:
     if b"server.connected" in given:
         stream.own["hello"] = given
-    again = stream.count == 5 and b"data: " in given and stream.number % 4 == 0
-    return given + stream.own["hello"] if again else given
+    due = stream.count == 5 and b"data: " in given and stream.number % 4 == 0
+    return given + again(stream.own["hello"]) if due else given
 
 
 @on_blocks("connected-missing-with-a-cursor")
@@ -141,7 +78,8 @@ def lost_after_connected(stream: Stream, event: Json) -> Json | None:
 @on_blocks("deaf-stream")
 def deaf(stream: Stream, given: bytes) -> bytes:
     """One subscriber in eleven hears nothing but the handshake."""
-    return b"" if stream.number % 11 == 5 and stream.count > 0 and b"data: " in given else given
+    deaf = stream.number % 11 == 5 and stream.count > 0
+    return b"" if deaf and not is_heartbeat(given) else given
 
 
 # ---------------------------------------------------------------- shapes
@@ -160,7 +98,7 @@ def no_type(event: Event, memory: Memory) -> Event:
 def delta_list(event: Event, memory: Memory) -> Event | list[Event]:
     if delta_of(event) and not memory.setdefault("done", False):
         memory["done"] = True
-        return [event, Event(event.type, {**event.properties, "delta": []})]
+        return [event, with_delta(event, [])]
     return event
 
 
@@ -171,10 +109,7 @@ def properties_list(event: Event, memory: Memory) -> Event:
 
 @on_event("tool-state-a-text")
 def state_text(event: Event, memory: Memory) -> Event | list[Event]:
-    tool = tool_of(event)
-    if tool is not None and tool["state"]["status"] == "error":
-        return [event, changed(event, state="error")]
-    return event
+    return [event, changed(event, state="error")] if state_of(event) == "error" else event
 
 
 @on_event("unknown-event-type")
@@ -187,11 +122,10 @@ def unknown_event(event: Event, memory: Memory) -> Event | list[Event]:
 @on_event("unknown-part-type")
 def unknown_part(event: Event, memory: Memory) -> Event | list[Event]:
     tool = tool_of(event)
-    if tool is not None and tool["state"]["status"] == "running":
-        part = {key: tool[key] for key in ("messageID", "sessionID")}
-        part |= {"id": tool["id"] + "-mood", "type": "mood"}
-        return [event, Event(event.type, {"part": part, "sessionID": tool["sessionID"]})]
-    return event
+    if tool is None or state_of(event) != "running":
+        return event
+    part = {"id": f"{tool['id']}-mood", "messageID": tool["messageID"], "sessionID": tool["sessionID"]}
+    return [event, Event(event.type, {**event.properties, "part": {**part, "type": "mood"}})]
 
 
 @on_events("json-id-doubled")
@@ -207,7 +141,7 @@ def json_id_doubled(stream: Stream, event: Json) -> Json:
 @on_event("part-before-its-message")
 def part_first(event: Event, memory: Memory) -> Event | list[Event]:
     kept = memory.pop("kept", None)
-    if assistant(event) and event.properties["time"]["completed"] is None:
+    if assistant(event) and completed(event) is None:
         memory["kept"] = event
         return [] if kept is None else [kept]
     if kept is None:
@@ -268,37 +202,33 @@ def shrinks(event: Event, memory: Memory) -> Event:
 
 @on_event("delta-off-by-a-space-once")
 def delta_space(event: Event, memory: Memory) -> Event:
-    delta, part = delta_of(event), event.properties.get("part", {})
-    if delta is None or len(part.get("text", "")) < 100 or memory.get("done"):
+    delta = delta_of(event)
+    if delta is None:
+        return event
+    before = memory["said"] = memory.get("said", 0) + len(delta)
+    if before < 100 or memory.get("done"):
         return event
     memory["done"] = True
-    return Event(event.type, {**event.properties, "delta": delta + " "})
+    return with_delta(event, delta + " ")
 
 
 @on_event("completed-missing")
 def no_completion(event: Event, memory: Memory) -> Event:
-    if assistant(event) and every(memory, 2):
-        return Event(
-            event.type, {**event.properties, "time": {**event.properties["time"], "completed": None}}
-        )
-    return event
+    return retimed(event, None) if assistant(event) and every(memory, 2) else event
 
 
 @on_event("completed-before-created")
 def early_completion(event: Event, memory: Memory) -> Event:
-    times = event.properties["time"] if assistant(event) else {}
-    if times.get("completed"):
-        return Event(
-            event.type, {**event.properties, "time": {**times, "completed": times["created"] - 1000}}
-        )
-    return event
+    message = message_of(event)
+    if message is None or not assistant(event) or completed(event) is None:
+        return event
+    return retimed(event, message["time"]["created"] - 1000)
 
 
 @on_event("completed-taken-back")
 def completion_back(event: Event, memory: Memory) -> Event | list[Event]:
-    times = event.properties["time"] if assistant(event) else {}
-    if times.get("completed") and every(memory, 3):
-        return [event, Event(event.type, {**event.properties, "time": {**times, "completed": None}})]
+    if assistant(event) and completed(event) is not None and every(memory, 3):
+        return [event, retimed(event, None)]
     return event
 
 
@@ -311,10 +241,10 @@ def after_idle(event: Event, memory: Memory) -> Event | list[Event]:
 
 @on_event("part-after-its-message")
 def part_late(event: Event, memory: Memory) -> Event | list[Event]:
-    if delta_of(event) is not None:
+    if part_of(event) is not None and delta_of(event) is not None:
         memory["part"] = Event(event.type, {k: v for k, v in event.properties.items() if k != "delta"})
-    times = event.properties["time"] if assistant(event) else {}
-    return [event, memory["part"]] if times.get("completed") and "part" in memory else event
+    ends = assistant(event) and completed(event) is not None
+    return [event, memory["part"]] if ends and "part" in memory else event
 
 
 # ---------------------------------------------------------------- the wire, and revision 2

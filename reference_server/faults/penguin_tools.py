@@ -1,18 +1,21 @@
-"""Faults of Penguin's tools, errors and status."""
+"""Faults of tools, errors and status on a bus."""
 
 from __future__ import annotations
 
-from reference_server.faults.hooks import (
-    Memory,
-)
-from reference_server.faults.penguin_stream import (
+from reference_server.faults.events import (
+    as_completed,
     changed,
     delta_of,
+    ended,
     every,
+    is_idle,
     is_status,
+    message_of,
     on_event,
+    state_of,
     tool_of,
 )
+from reference_server.faults.hooks import Json, Memory
 from reference_server.session import Event
 
 # ---------------------------------------------------------------- tools
@@ -20,22 +23,15 @@ from reference_server.session import Event
 
 @on_event("tool-running-after-its-end")
 def runs_again(event: Event, memory: Memory) -> Event | list[Event]:
-    tool = tool_of(event)
-    if tool is None:
-        return event
-    if tool["state"]["status"] == "running":
+    if state_of(event) == "running":
         memory["running"] = event
-        return event
-    return [event, memory["running"], event]
+    return [event, memory["running"], event] if ended(event) else event
 
 
 @on_event("tool-error-becomes-completed")
 def error_completed(event: Event, memory: Memory) -> Event | list[Event]:
-    tool = tool_of(event)
-    if tool is not None and tool["state"]["status"] == "error" and every(memory, 2):
-        state = {key: value for key, value in tool["state"].items() if key != "error"}
-        return [event, changed(event, state={**state, "status": "completed", "output": ""})]
-    return event
+    failed = state_of(event) == "error" and every(memory, 2)
+    return [event, as_completed(event, "")] if failed else event
 
 
 @on_event("second-tool-never-ends")
@@ -43,55 +39,47 @@ def never_ends(event: Event, memory: Memory) -> Event | None:
     tool = tool_of(event)
     if tool is None:
         return event
-    if tool["state"]["status"] == "running":
+    if state_of(event) == "running":
         memory["tools"] = memory.get("tools", 0) + 1
         if memory["tools"] == 2:
             memory["lost"] = tool["id"]
-        return event
-    return None if tool["id"] == memory.get("lost") else event
+    return None if ended(event) and tool["id"] == memory.get("lost") else event
 
 
 @on_event("call-id-changes")
 def call_id(event: Event, memory: Memory) -> Event:
     tool = tool_of(event)
-    ended = tool is not None and tool["state"]["status"] != "running"
-    return changed(event, callID=f"{tool['callID']}-end") if ended and tool is not None else event
+    return changed(event, callID=f"{tool['callID']}-end") if tool is not None and ended(event) else event
+
+
+def _why(event: Event) -> str:
+    """Why the event's tool failed, "" if it did not."""
+    reason: str = (tool_of(event) or {}).get("state", {}).get("error", "")
+    return reason
 
 
 @on_event("failed-tool-completed")
 def failed_completed(event: Event, memory: Memory) -> Event:
-    tool = tool_of(event)
-    if tool is None or tool["state"]["status"] != "error" or "unknown tool" in tool["state"]["error"]:
-        return event
-    if "must be a string" in tool["state"]["error"]:
-        return event
-    state = {key: value for key, value in tool["state"].items() if key != "error"}
-    return changed(event, state={**state, "status": "completed", "output": tool["state"]["error"]})
+    why = _why(event)
+    odd = "unknown tool" in why or "must be a string" in why
+    return event if not why or odd else as_completed(event, why)
 
 
 @on_event("tool-name-changes")
 def tool_name(event: Event, memory: Memory) -> Event:
     tool = tool_of(event)
-    ended = tool is not None and tool["state"]["status"] == "error"
-    return changed(event, tool=f"{tool['tool']}!") if ended and tool is not None else event
+    failed = tool is not None and state_of(event) == "error"
+    return changed(event, tool=f"{tool['tool']}!") if tool is not None and failed else event
 
 
 @on_event("unknown-tool-completed")
 def unknown_completed(event: Event, memory: Memory) -> Event:
-    tool = tool_of(event)
-    if tool is None or "unknown tool" not in tool["state"].get("error", ""):
-        return event
-    state = {key: value for key, value in tool["state"].items() if key != "error"}
-    return changed(event, state={**state, "status": "completed", "output": "unknown tool"})
+    return as_completed(event, "unknown tool") if "unknown tool" in _why(event) else event
 
 
 @on_event("bad-arguments-completed")
 def bad_completed(event: Event, memory: Memory) -> Event:
-    tool = tool_of(event)
-    if tool is None or "must be a string" not in tool["state"].get("error", ""):
-        return event
-    state = {key: value for key, value in tool["state"].items() if key != "error"}
-    return changed(event, state={**state, "status": "completed", "output": ""})
+    return as_completed(event, "") if "must be a string" in _why(event) else event
 
 
 @on_event("tool-shown-twice")
@@ -106,55 +94,63 @@ def shown_twice(event: Event, memory: Memory) -> Event | list[Event]:
 @on_event("tool-part-changes-its-id")
 def part_id(event: Event, memory: Memory) -> Event:
     tool = tool_of(event)
-    ended = tool is not None and tool["state"]["status"] != "running"
-    return changed(event, id=f"{tool['id']}-end") if ended and tool is not None else event
+    return changed(event, id=f"{tool['id']}-end") if tool is not None and ended(event) else event
 
 
 # ---------------------------------------------------------------- errors and status
 
 
-def without_error(event: Event) -> Event:
-    """The event without its error."""
-    if event.type == "message.updated" and "error" in event.properties:
+def error_of(event: Event) -> Json:
+    """The error of a message or a session, empty if there is none."""
+    said = message_of(event) or (event.properties if event.type == "session.error" else {})
+    error: Json = said.get("error", {})
+    return error
+
+
+def without_error(event: Event) -> Event | None:
+    """The event without its error; None where it says nothing else."""
+    if event.type == "session.error":
+        return None
+    if message_of(event) is None or not error_of(event):
+        return event
+    if "info" not in event.properties:
         return Event(event.type, {k: v for k, v in event.properties.items() if k != "error"})
-    return event
+    info = {k: v for k, v in event.properties["info"].items() if k != "error"}
+    return Event(event.type, {**event.properties, "info": info})
 
 
 @on_event("error-removed-from-message")
-def no_error(event: Event, memory: Memory) -> Event:
+def no_error(event: Event, memory: Memory) -> Event | None:
     return without_error(event)
 
 
 @on_event("error-removed-after-words")
-def no_error_later(event: Event, memory: Memory) -> Event:
+def no_error_later(event: Event, memory: Memory) -> Event | None:
     memory["said"] = memory.get("said") or bool(delta_of(event))
     return without_error(event) if memory["said"] else event
 
 
 @on_event("idle-missing-after-an-error")
 def no_idle_error(event: Event, memory: Memory) -> Event | None:
-    if event.type == "message.updated" and event.properties.get("error", {}).get("name") == "APIError":
-        memory["failed"] = True
-    return None if is_status(event, "idle") and memory.pop("failed", False) else event
+    memory["failed"] = memory.get("failed") or error_of(event).get("name") == "APIError"
+    return None if is_idle(event) and memory["failed"] else event
 
 
 @on_event("idle-missing-after-an-abort")
 def no_idle_abort(event: Event, memory: Memory) -> Event | None:
-    if event.type == "message.updated" and "Aborted" in event.properties.get("error", {}).get("name", ""):
-        memory["aborted"] = True
-    return None if is_status(event, "idle") and memory.pop("aborted", False) else event
+    memory["aborted"] = memory.get("aborted") or "Aborted" in error_of(event).get("name", "")
+    return None if is_idle(event) and memory["aborted"] else event
 
 
 @on_event("busy-for-ever-after-a-retry")
 def no_idle_retry(event: Event, memory: Memory) -> Event | None:
-    if is_status(event, "retry"):
-        memory["retried"] = True
-    return None if is_status(event, "idle") and memory.get("retried") else event
+    memory["retried"] = memory.get("retried") or is_status(event, "retry")
+    return None if is_idle(event) and memory["retried"] else event
 
 
 @on_event("idle-missing-when-empty")
 def no_idle_empty(event: Event, memory: Memory) -> Event | None:
     memory["said"] = memory.get("said") or delta_of(event) is not None or tool_of(event) is not None
-    memory["failed"] = memory.get("failed") or "error" in event.properties
+    memory["failed"] = memory.get("failed") or bool(error_of(event))
     quiet = not memory["said"] and not memory["failed"]
-    return None if is_status(event, "idle") and quiet else event
+    return None if is_idle(event) and quiet else event

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 
 from reference_server.agent import AgentEvent, CallEnded, Reasoned, Said, ToolEnded
+from reference_server.faults.events import assistant, changed, delta_of, is_status, tool_of
 from reference_server.faults.hooks import (
     Acts,
     Json,
@@ -20,7 +21,6 @@ from reference_server.faults.hooks import (
     on_events,
     on_published,
 )
-from reference_server.faults.penguin_stream import assistant, changed, delta_of, is_status, tool_of
 from reference_server.session import Event, Session
 
 # ---------------------------------------------------------------- what the agent does
