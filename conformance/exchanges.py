@@ -73,7 +73,7 @@ def first_size(profile: Profile) -> int:
 
     Its bytes grow with the square of the number of chunks.
     """
-    return 10 if profile.family == "penguin" else 4096
+    return 10 if profile.family == "penguin" else 2048
 
 
 MANY = 5  # answers of `one_of_many` that make the backlog where each chunk is an event …
