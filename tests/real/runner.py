@@ -30,7 +30,7 @@ STOP = 8.0  # seconds between SIGTERM and SIGKILL
 HARNESS_ERROR = 3
 NOWHERE = "http://127.0.0.1:9"  # the discard port: connections are refused at once
 # A session of another directory works here, beside the workspace; servers take only directories that exist.
-ELSEWHERE = "sse-conformance-elsewhere"
+ELSEWHERE = "workspace-sse-conformance-elsewhere"
 
 
 class SetupError(RuntimeError):

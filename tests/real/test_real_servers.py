@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -48,14 +48,14 @@ KNOWN = (
 
 
 @pytest.fixture(params=KNOWN, ids=lambda known: known.server.name)
-def known(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Known]]:
+def known(request: pytest.FixtureRequest) -> tuple[Server, Known]:
     """A real server, installed."""
     server: Server = request.param.server()
     try:
         server.install()
     except SetupError as error:
         pytest.skip(str(error))
-    yield server, request.param
+    return server, request.param
 
 
 def test_known_verdicts(known: tuple[Server, Known]) -> None:

@@ -7,7 +7,6 @@ turn that it must show; when that has come, what came before it is the evidence.
 from __future__ import annotations
 
 import asyncio
-import posixpath
 
 from conformance.observe.drivers.base import Driver
 from conformance.observe.drivers.bus import BusDriver
@@ -34,10 +33,12 @@ class Play:
         self._control = control
         self._role = role
 
-    async def turn(self, session: str, mark: str, *, agent: str | None = None, busy: bool = False) -> bool:
+    async def turn(
+        self, session: str, mark: str, *, agent: str | None = None, busy: bool = False, pace_ms: int = 0
+    ) -> bool:
         """One turn whose words carry `mark`; whether it was accepted."""
         profile = self._recording.profile
-        script = busy_turn(profile, mark) if busy else words(mark)
+        script = busy_turn(profile, mark) if busy else words(mark, pace_ms=pace_ms)
         sent = self._driver.prompt(
             self._recording,
             session,
@@ -103,7 +104,7 @@ async def fan_out(driver: Driver, recording: Recording) -> None:
 
 @probe(DIRECTORIES, families=BUSES, effect=Effect.PROMPT, prompts=4)
 async def directories(driver: Driver, recording: Recording) -> None:
-    """Turns in sessions of two directories in turn, watched through filters by directory.
+    """Turns in sessions of two directories, in turn and then at once, watched through filters by directory.
 
     A bus that is always one directory's has no stream of everything: then its own directory's stream is the
     evidence that a turn showed.
@@ -134,13 +135,9 @@ async def directories(driver: Driver, recording: Recording) -> None:
         of_a = of_b = Play(bus, recording, control)
     else:
         of_a, of_b = Play(bus, recording, in_a, "in-a"), Play(bus, recording, in_b, "in-b")
-    for mark, session, play in (
-        ("a-first", a, of_a),
-        ("b-first", b, of_b),
-        ("a-second", a, of_a),
-        ("b-second", b, of_b),
-    ):
-        await play.turn(session, mark)
+    await of_a.turn(a, "a-first")
+    await of_b.turn(b, "b-first")
+    await asyncio.gather(of_a.turn(a, "a-second", pace_ms=PACE), of_b.turn(b, "b-second", pace_ms=PACE))
     await of_a.seen("a-second", in_a)
     await of_b.seen("b-second", in_b)
     await of_a.fence(a)
@@ -150,9 +147,10 @@ async def directories(driver: Driver, recording: Recording) -> None:
 async def _elsewhere(bus: BusDriver, recording: Recording, here: str) -> tuple[str, str] | None:
     """A session that is bound to another directory, neither above nor below `here`, and that directory.
 
-    A target may refuse a directory that does not exist, so several are offered that most machines have.
+    The first one's name begins like that of `here`, as a filter that compares beginnings would not notice. A target
+    may refuse a directory that does not exist, so several are offered that most machines have.
     """
-    sibling = posixpath.join(posixpath.dirname(here.rstrip("/")) or "/", "sse-conformance-elsewhere")
+    sibling = f"{here.rstrip('/')}-sse-conformance-elsewhere"
     for there in (sibling, "/usr", "/etc", "/tmp", "/var"):
         if not (f"{here}/".startswith(f"{there}/") or f"{there}/".startswith(f"{here}/")):
             try:
