@@ -57,6 +57,7 @@ class BusDriver(Driver):
         self._sessions: list[str] = []
         self._asked: dict[str, str | None] = {}  # the directory that each session was made for
         self._named: dict[str, str | None] = {}  # the directory that the target named for it
+        self._aborted: set[str] = set()  # sessions in which a turn was aborted
         self._sent: list[Sent] = []
         self._progress: dict[int, tuple[LiveStream, Progress]] = {}
         self._mute = False  # a stream of this target has sent nothing at all: do not wait as long again
@@ -294,6 +295,7 @@ class BusDriver(Driver):
         request, _ = self._stimulus(
             "abort", {"session": session}, self._on_session("POST", session, "/abort")
         )
+        self._aborted.add(session)
         return await recording.act("abort", request, session=session, stream=stream)
 
     async def delete(self, recording: Recording, session: str, *, stream: str = "") -> Answer:
@@ -369,14 +371,17 @@ class BusDriver(Driver):
             return self.progress(stream).closed(sent.session)
         return self._said(stream, sent.session, sent.script)
 
-    def _said(self, stream: LiveStream, session: str, script: Script) -> bool:
-        """Whether the script's last words have come, and the ends of messages and tools."""
+    def _said(self, stream: LiveStream, session: str, script: Script, before: int = 0) -> bool:
+        """Whether the script's last words have come, if it has any, and the ends of messages and tools.
+
+        `before`: how many messages had been completed before the turn.
+        """
         progress = self.progress(stream)
-        last = next(chunk for turn in reversed(script.turns) for chunk in reversed(turn.text_chunks))
+        words = (chunk for turn in reversed(script.turns) for chunk in reversed(turn.text_chunks))
         return (
             progress.closed(session)
-            and progress.says(session, last)
-            and (progress.completed(session) > 0 or not self.shows_sessions)
+            and progress.says(session, next(words, ""))
+            and (progress.completed(session) > before or not self.shows_sessions)
         )
 
 

@@ -67,20 +67,22 @@ class OpenCodeDriver(BusDriver):
         """
         progress = self.progress(stream)
         before, failures = progress.turns(session), progress.failures(session)
-        retries = progress.retries(session)
-        speaks = script is not None and bool(script.said) and not script.fails
+        retries, completed = progress.retries(session), progress.completed(session)
+        fails = script is not None and script.fails
+        keeps_failing = script is not None and script.keeps_failing
 
         def idle(live: LiveStream) -> bool:
             return self.progress(live).turns(session) > before
 
         def hopeless(live: LiveStream) -> bool:
-            keeps_failing = script is not None and script.keeps_failing
             return keeps_failing and self.progress(live).retries(session) > retries
 
         def told(live: LiveStream) -> bool:
-            if self.progress(live).failures(session) > failures:
+            if self.progress(live).failures(session) > failures and (fails or session in self._aborted):
                 return True
-            return speaks and script is not None and self._said(live, session, script)
+            if script is None or keeps_failing:
+                return False
+            return self._said(live, session, script, completed)
 
         async def over() -> float | None:
             await stream.wait(lambda live: idle(live) or hopeless(live) or told(live), _LONG)
