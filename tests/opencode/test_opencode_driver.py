@@ -1,0 +1,154 @@
+"""The OpenCode driver: what it asks, and by what it takes a turn for ended, whose prompt is answered at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from conformance.observe.drivers import driver_for
+from conformance.observe.recording import Recording
+from conformance.profile import Profile
+from conformance.profile_file import default_profile
+from conformance.script import Failure, ModelTurn, Script, say
+from conformance.transcript import Action, Observation
+from tests.support.tiny_opencode import SESSION, Step, TinyOpenCode, assistant, status, text
+from tests.support.wire_server import serving
+
+HELLO = say("Hello, ", "world.")
+BEGINS: tuple[Step, ...] = (status("busy"), assistant(completed=False))
+SAYS: tuple[Step, ...] = (text("Hello, world."), assistant(completed=True))
+SETTLE = 0.3
+
+
+def _profile(url: str) -> Profile:
+    base = default_profile("opencode/1", url)
+    return replace(base, limits=replace(base.limits, turn=8.0, settle=SETTLE), workspace="/srv/a b")
+
+
+def play(server: TinyOpenCode, script: Script | None) -> Observation:
+    """One turn, watched by a stream of the role "stream"."""
+
+    async def run() -> Observation:
+        async with serving(server) as url:
+            profile = _profile(url)
+            recording, driver = Recording("text", profile), driver_for(profile)
+            await driver.turn(recording, script)
+            await driver.cleanup()
+            return await recording.finish()
+
+    return asyncio.run(run())
+
+
+def prompt(seen: Observation) -> Action:
+    (action,) = seen.actions_of("prompt")
+    assert action.status == 204
+    return action
+
+
+def arrival(seen: Observation, words: str) -> float:
+    """When the stream first brought these words."""
+    transcript = seen.transcript("stream")
+    assert transcript is not None
+    return next(chunk.at for chunk in transcript.chunks if words.encode() in chunk.data)
+
+
+def test_a_turn_is_over_when_its_session_is_idle() -> None:
+    seen = play(TinyOpenCode((*BEGINS, 0.2, *SAYS, 0.2, status("idle"))), HELLO)
+    until = prompt(seen).until
+    assert seen.incomplete == ""
+    assert until is not None
+    assert until >= arrival(seen, '"idle"')
+
+
+def test_the_idle_of_a_session_below_does_not_end_the_turn() -> None:
+    below = "ses_below"
+    child = (status("busy", below), assistant(completed=True, session=below), status("idle", below))
+    seen = play(TinyOpenCode((*BEGINS, *child, 3 * SETTLE, *SAYS, status("idle"))), HELLO)
+    until = prompt(seen).until
+    assert seen.incomplete == ""
+    assert until is not None
+    assert until >= arrival(seen, "Hello, world.")
+
+
+def test_where_no_idle_comes_the_turn_is_over_when_all_was_said() -> None:
+    seen = play(TinyOpenCode((*BEGINS, 0.2, *SAYS)), HELLO)
+    until = prompt(seen).until
+    transcript = seen.transcript("stream")
+    assert seen.incomplete == ""
+    assert until is not None
+    assert transcript is not None
+    assert until >= arrival(seen, "completed")
+    # Long enough for a rule to say that idle never came.
+    assert transcript.ended_at - until >= 0.9 * SETTLE
+
+
+def test_an_error_on_the_side_does_not_end_a_turn_that_was_not_to_fail() -> None:
+    aside: Step = ("session.error", {"sessionID": SESSION, "error": {"name": "UnknownError", "data": {}}})
+    seen = play(TinyOpenCode((*BEGINS, aside, 4 * SETTLE, *SAYS, status("idle"))), HELLO)
+    until = prompt(seen).until
+    assert until is not None
+    assert until >= arrival(seen, "Hello, world.")
+
+
+def test_a_turn_that_was_to_fail_is_over_when_that_shows() -> None:
+    refused = Script((ModelTurn(error=Failure("no", status=400)),))
+    seen = play(TinyOpenCode((*BEGINS, assistant(completed=True, error=True))), refused)
+    assert seen.incomplete == ""
+    assert prompt(seen).until is not None
+    assert seen.actions_of("abort") == ()
+
+
+@pytest.mark.parametrize(
+    "turn", [ModelTurn(text=("half",), cut="reset"), ModelTurn(error=Failure("no", in_stream=True))]
+)
+def test_what_is_tried_again_for_ever_is_aborted(turn: ModelTurn) -> None:
+    after: Sequence[Step] = ("abort", assistant(completed=True, error=True), status("idle"))
+    seen = play(TinyOpenCode((*BEGINS, status("retry"), *after)), Script((turn,)))
+    (abort,) = seen.actions_of("abort")
+    until = prompt(seen).until
+    assert seen.incomplete == ""
+    assert until is not None
+    assert abort.at >= arrival(seen, '"retry"')
+    assert until >= arrival(seen, '"idle"')
+
+
+def test_what_is_tried_again_and_then_works_is_let_be() -> None:
+    script = Script((ModelTurn(text=("Hello, ", "world."), error=Failure("slow", status=429, times=1)),))
+    seen = play(TinyOpenCode((*BEGINS, status("retry"), 2 * SETTLE, *SAYS, status("idle"))), script)
+    assert seen.incomplete == ""
+    assert seen.actions_of("abort") == ()
+    until = prompt(seen).until
+    assert until is not None
+    assert until >= arrival(seen, "Hello, world.")
+
+
+def test_a_turn_without_end_is_told() -> None:
+    server = TinyOpenCode((status("busy"),))
+
+    async def run() -> Observation:
+        async with serving(server) as url:
+            base = _profile(url)
+            profile = replace(base, limits=replace(base.limits, turn=0.5))
+            recording, driver = Recording("text", profile), driver_for(profile)
+            await driver.turn(recording, HELLO)
+            return await recording.finish()
+
+    seen = asyncio.run(run())
+    assert seen.incomplete == "a turn did not end within 0.5 s"
+    assert prompt(seen).until is None
+
+
+def test_every_request_names_the_directory() -> None:
+    server = TinyOpenCode((*BEGINS, *SAYS, status("idle")))
+    play(server, HELLO)
+    paths = [line.split(" ")[1] for line in server.lines]
+    assert {path.partition("?")[0] for path in paths} == {
+        "/session",
+        "/event",
+        f"/session/{SESSION}",
+        f"/session/{SESSION}/prompt_async",
+    }
+    assert all(path.endswith("?directory=%2Fsrv%2Fa%20b") for path in paths)
