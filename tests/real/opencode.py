@@ -1,6 +1,7 @@
 """Judges a real OpenCode server from npm, whose model is the scripted one. Everything stays on loopback.
 
     python -m tests.real.opencode             install (once), start, judge, stop; the report is kept
+    python -m tests.real.opencode --runs 10   the same ten times, and how often each verdict was given
     python -m tests.real.opencode --serve     start, print the URLs, run until killed
 
 Exit status: 0 when a report was made, also where requirements fail (the report says so; `--strict-exit`

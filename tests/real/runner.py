@@ -126,17 +126,33 @@ class Server(ABC):
         path.write_text(own + self.profile.read_text(encoding="utf-8"), encoding="utf-8")
         return path
 
-    def judge(self, server: Running, arguments: Sequence[str], *, strict_exit: bool) -> int:
-        """Run the suite against the server and keep the report beside the server's log."""
+    def judge(
+        self, server: Running, arguments: Sequence[str], *, strict_exit: bool = False, runs: int = 1
+    ) -> int:
+        """Run the suite against the server and keep the report beside the server's log.
+
+        With several runs each has a folder of its own, and a summary says how often each verdict was given.
+        """
         shutil.rmtree(self.report, ignore_errors=True)
-        self.report.mkdir(parents=True)
+        if runs == 1:
+            return self._judge_once(server, self.report, arguments, strict_exit)
+        reports = [self.report / f"run-{number}" for number in range(1, runs + 1)]
+        worst = max(self._judge_once(server, report, arguments, strict_exit) for report in reports)
+        summary = self.report / "summary.md"
+        command = [sys.executable, "-m", "conformance.cli", "report", "markdown", *map(str, reports)]
+        subprocess.run([*command, "-o", str(summary)], cwd=ROOT, check=False)
+        print(f"how often each verdict was given: {os.path.relpath(summary, ROOT)}")
+        return worst
+
+    def _judge_once(self, server: Running, report: Path, arguments: Sequence[str], strict_exit: bool) -> int:
+        report.mkdir(parents=True)
         command = [sys.executable, "-m", "pytest", "-q", "--target", server.url]
         command += ["--sse-protocol", self.protocol, "--sse-profile", str(self.profile_of(server))]
-        command += ["--sse-report", str(self.report), *arguments]
+        command += ["--sse-report", str(report), *arguments]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        shutil.copy(server.scratch / self.log, self.report / self.log)
-        print(f"report: {os.path.relpath(self.report, ROOT)}")
-        if status not in (0, 1) or not any(self.report.glob("*.json")):
+        shutil.copy(server.scratch / self.log, report / self.log)
+        print(f"report: {os.path.relpath(report, ROOT)}", flush=True)
+        if status not in (0, 1) or not any(report.glob("*.json")):
             print(f"the run itself failed: pytest's status is {status}", file=sys.stderr)
             return status if status > 1 else HARNESS_ERROR
         if status == 1:
@@ -151,6 +167,7 @@ def main(server: Server, document: str, argv: Sequence[str] | None = None) -> in
     )
     parser.add_argument("--serve", action="store_true", help="only start the server, until killed")
     parser.add_argument("--port", type=int, default=0, help="port of the server (default: a free one)")
+    parser.add_argument("--runs", type=int, default=1, help="judge it so many times, and count the verdicts")
     parser.add_argument("--strict-exit", action="store_true", help="exit with pytest's status")
     parser.add_argument("pytest_args", nargs="*", help="arguments for pytest, after --")
     options = parser.parse_args(argv)
@@ -166,7 +183,9 @@ def main(server: Server, document: str, argv: Sequence[str] | None = None) -> in
                 print(f"profile {server.profile_of(running)}", flush=True)
                 print(f"listening on {running.url}", flush=True)
                 signal.pause()
-            return server.judge(running, options.pytest_args, strict_exit=options.strict_exit)
+            return server.judge(
+                running, options.pytest_args, strict_exit=options.strict_exit, runs=options.runs
+            )
     except SetupError as error:
         print(f"real-{server.short}: {error}", file=sys.stderr)
         return HARNESS_ERROR

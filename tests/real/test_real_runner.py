@@ -210,6 +210,28 @@ def test_exit_status(
     assert 'model_url = "http://127.0.0.1:2"' in (tmp_path / "profile.toml").read_text(encoding="utf-8")
 
 
+def test_several_runs_have_a_folder_each_and_a_summary(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: object) -> subprocess.CompletedProcess[bytes]:
+        commands.append(command)
+        if "--sse-report" in command:
+            report = Path(command[command.index("--sse-report") + 1])
+            (report / "result.json").write_text("{}", encoding="utf-8")
+        return subprocess.CompletedProcess(command, len(commands) % 2)
+
+    monkeypatch.setattr(runner.subprocess, "run", run)
+    (tmp_path / server.log).write_text("log", encoding="utf-8")
+    target = Running("http://127.0.0.1:1", "http://127.0.0.1:2", tmp_path / "w", tmp_path)
+    assert server.judge(target, [], strict_exit=True, runs=3) == 1
+    folders = [str(server.report / f"run-{number}") for number in (1, 2, 3)]
+    assert all((Path(folder) / server.log).is_file() for folder in folders)
+    assert len(commands) == 4
+    assert commands[-1][-5:] == [*folders, "-o", str(server.report / "summary.md")]
+
+
 def test_profile_of_the_run_is_legal(server: Server, tmp_path: Path) -> None:
     target = Running("http://127.0.0.1:1", "http://127.0.0.1:2", tmp_path / "w", tmp_path)
     profile = load_profile(server.profile_of(target), url="http://127.0.0.1:1", environ={})
