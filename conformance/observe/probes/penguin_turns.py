@@ -79,7 +79,7 @@ async def two_turns(driver: Driver, recording: Recording) -> None:
     """Two turns in one session on one stream; a second stream joins between them (role "late")."""
     penguins, profile = penguin(driver), recording.profile
     turn = await penguins.turn(recording, scripted(profile, busy_turn(profile, "early")))
-    await penguins.subscribe(recording, "late", session=turn.session)
+    late = await penguins.subscribe(recording, "late", session=turn.session)
     second = penguins.prompt(
         recording,
         turn.session,
@@ -87,14 +87,15 @@ async def two_turns(driver: Driver, recording: Recording) -> None:
         stream=turn.stream,
         role="stream",
     )
-    await penguins.ended(recording, second)
+    await penguins.ended(recording, second, fence=False)
+    await penguins.fence(recording, turn.session, turn.stream, late)
 
 
 @probe(TOGETHER, families=FAMILIES, effect=Effect.PROMPT, prompts=4)
 async def together(driver: Driver, recording: Recording) -> None:
     """Prompts in two sessions at the same moment, twice (roles "a", "b" and the unfiltered control)."""
     penguins, profile = penguin(driver), recording.profile
-    await penguins.subscribe(recording, CONTROL)
+    control = await penguins.subscribe(recording, CONTROL)
     sessions = [await penguins.create_session(recording) for _ in "ab"]
     streams = [
         await penguins.subscribe(recording, role, session=session)
@@ -112,7 +113,9 @@ async def together(driver: Driver, recording: Recording) -> None:
             for role, session, stream in zip("ab", sessions, streams, strict=True)
         ]
         for each in sent:
-            await penguins.ended(recording, each)
+            await penguins.ended(recording, each, fence=False)
+    for session, stream in zip(sessions, streams, strict=True):
+        await penguins.fence(recording, session, stream, control)
 
 
 @probe(ABORT, families=FAMILIES, effect=Effect.PROMPT, prompts=1, unless=unscripted)
@@ -128,7 +131,7 @@ async def abort(driver: Driver, recording: Recording) -> None:
     answer = await penguins.abort(recording, turn.session, stream="stream")
     if not answer.ok:
         raise Unavailable(f"the abort was answered {answer.status}")
-    await penguins.latest_ended(recording, partial=True)
+    await penguins.latest_ended(recording)
 
 
 @probe(RETRY, families=FAMILIES, effect=Effect.PROMPT, prompts=1, unless=unscripted)
