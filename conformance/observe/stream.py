@@ -148,6 +148,11 @@ class LiveStream(asyncio.Protocol):
         self._finish(Ended.CLOSED_BY_US, "reset by us" if reset else "")
         await self._hang_up(reset=reset)
 
+    async def give_up(self, reason: str) -> None:
+        """Hang up on what is still coming and took too long: the stream shows no end of anything."""
+        self._finish(Ended.DEADLINE, reason)
+        await self._hang_up(reset=False)
+
     def transcript(self) -> Transcript:
         """What was recorded so far; an exchange that still goes on counts as closed by us, now."""
         if self._bug is not None:

@@ -11,7 +11,7 @@ from conformance.findings import Finding
 from conformance.message import Message
 from conformance.parts import SYNTHETIC, message_info, part_info, session_of, status_of, title_of
 from conformance.rules.base import Case, Stream
-from conformance.transcript import Action, Request
+from conformance.transcript import Action, Ended, Request
 
 
 def canonical(value: Any) -> str:
@@ -108,6 +108,11 @@ def answered(action: Action) -> bool:
     return action.status is not None and 200 <= action.status < 300
 
 
+def given_up(stream: Stream) -> bool:
+    """Whether we hung up while more was coming: what the stream does not show, it may yet have shown."""
+    return stream.transcript.ended in (Ended.DEADLINE, Ended.CAPPED)
+
+
 def dropped(stream: Stream, action: Action) -> bool:
     """Whether the server itself ended the stream before it showed the turn's end (revision 2 shows it).
 
@@ -129,7 +134,7 @@ def turns(case: Case) -> Iterator[tuple[Action, Stream]]:
         if stream is None or not stream.transcript.is_event_stream or not answered(action):
             continue
         there = action.until is not None and action.until <= stream.transcript.ended_at
-        if there and not dropped(stream, action):
+        if there and not given_up(stream) and not dropped(stream, action):
             yield action, stream
 
 

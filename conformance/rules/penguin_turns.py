@@ -8,7 +8,15 @@ from __future__ import annotations
 from conformance.findings import Finding, Judgement
 from conformance.parts import message_info, session_of, shows_failure, status_of
 from conformance.penguin import ABORT, FAMILIES, RETRY, TURN_STREAMS
-from conformance.rules._penguin import dropped, joined_midway, query, scripts_of, turns, undisturbed
+from conformance.rules._penguin import (
+    dropped,
+    given_up,
+    joined_midway,
+    query,
+    scripts_of,
+    turns,
+    undisturbed,
+)
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
 from conformance.script import Script
@@ -165,7 +173,7 @@ def busy_is_followed_by_idle(case: Case) -> Judgement:
     patience = (limits.turn if at_once else limits.settle) * case.profile.timeout_scale * _WAITED
     for action in case.observation.actions_of("prompt"):
         stream = case.stream(action.stream)
-        if stream is None or action.until is None:
+        if stream is None or action.until is None or given_up(stream):
             continue
         last = None
         for message in stream.read():

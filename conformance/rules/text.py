@@ -109,10 +109,10 @@ def _unheard(expected: str, observed: str) -> str:
 
 
 def _turn_over(stream: Stream, prompt: Action) -> bool:
-    if stream.transcript.ended is Ended.CAPPED:
-        return False
     if stream.profile.family == "agentsmithy":
         return not stream.cut_by_us or any(message.type == "done" for message in stream.read())
+    if stream.transcript.ended in (Ended.CAPPED, Ended.DEADLINE):
+        return False
     # Penguin's prompt is answered when its turn is over; so does the stream say, where the revision has it. A
     # stream that the server ends before that is told from one that lost something: its reader connects again.
     shown = any(

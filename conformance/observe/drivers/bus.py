@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.observe.drivers.base import Driver, Turn
-from conformance.observe.drivers.progress import Progress, Shows, patiently, quiet, titles
+from conformance.observe.drivers.progress import Progress, Shows, StillComing, patiently, quiet, titles
 from conformance.observe.drivers.template import answered_id, from_template, template_of
 from conformance.observe.probe import Unavailable
 from conformance.observe.recording import Recording
@@ -201,18 +201,15 @@ class BusDriver(Driver):
         self._sent.append(sent)
         return sent
 
-    async def ended(
-        self, recording: Recording, sent: Sent, *, fence: bool = True, partial: bool = False
-    ) -> None:
+    async def ended(self, recording: Recording, sent: Sent, *, fence: bool = True) -> None:
         """Wait for the end of a turn and its stragglers, at most the profile's turn limit and settling time.
 
         The end is idle after busy, or, where a protocol shows none, the prompt's own answer. With `fence`, what
-        the session's queue still holds is then flushed by an event of the same queue. `partial`: the turn was
-        aborted, so the script's last words will not come.
+        the session's queue still holds is then flushed by an event of the same queue.
         """
         stream, limits = sent.stream, self.profile.limits
         if await self._over(recording, sent):
-            await self._patiently(recording, stream, lambda live: self._whole(live, sent, partial))
+            await self._patiently(recording, stream, lambda live: self._whole(live, sent))
         answer = await _answer(sent)
         if not sent.answer.done() or (answer is None and not self._idle(stream, sent)):
             recording.incomplete(f"a turn did not end within {limits.turn:g} s")
@@ -221,9 +218,9 @@ class BusDriver(Driver):
         if fence:
             await self.fence(recording, sent.session, stream)
 
-    async def latest_ended(self, recording: Recording, *, partial: bool = False) -> None:
+    async def latest_ended(self, recording: Recording) -> None:
         """`ended` for the prompt that was sent last."""
-        await self.ended(recording, self._sent[-1], partial=partial)
+        await self.ended(recording, self._sent[-1])
 
     async def turn(
         self,
@@ -275,23 +272,32 @@ class BusDriver(Driver):
     async def fence(self, recording: Recording, session: str, *streams: LiveStream) -> bool:
         """Cause one more event in the session's queue and wait until each stream has it; True if all have.
 
-        Where the protocol promises no such event, the streams are given a moment without events instead.
+        Where the protocol promises no such event, the streams are waited for until they show what the newest
+        turn said, and for a moment without events.
         """
-        settle = recording.seconds(self.profile.limits.settle)
         if not self.shows_sessions:
-            moment = recording.seconds(_QUIET)
-            await asyncio.gather(*(quiet(stream, moment, settle) for stream in streams))
+            await asyncio.gather(*(self._shown(recording, session, stream) for stream in streams))
             return False
         title = await self.rename(recording, session)
         waits = (self._patiently(recording, stream, lambda live: title in titles(live)) for stream in streams)
         return all(await asyncio.gather(*waits))
+
+    async def _shown(self, recording: Recording, session: str, stream: LiveStream) -> None:
+        own = [sent for sent in self._sent if sent.session == session]
+        newest = [sent for sent in (*own[-1:], *self._sent[-1:]) if sent.session not in self._aborted]
+        if newest:
+            await self._patiently(
+                recording, stream, lambda live: any(self._whole(live, sent) for sent in newest)
+            )
+        settle = recording.seconds(self.profile.limits.settle)
+        await quiet(stream, recording.seconds(_QUIET), settle)
 
     async def has_title(self, stream: LiveStream, title: str, timeout: float) -> bool:
         """Wait until the stream shows a session with this title."""
         return await stream.wait(lambda live: title in titles(live), timeout)
 
     async def abort(self, recording: Recording, session: str, *, stream: str = "") -> Answer:
-        """Abort what the session is doing."""
+        """Abort what the session is doing: its script's last words will not come."""
         request, _ = self._stimulus(
             "abort", {"session": session}, self._on_session("POST", session, "/abort")
         )
@@ -363,11 +369,17 @@ class BusDriver(Driver):
 
     async def _patiently(self, recording: Recording, stream: LiveStream, shows: Shows) -> bool:
         settle, most = self.profile.limits.settle, self.profile.limits.turn
-        return await patiently(stream, shows, recording.seconds(settle), recording.seconds(most))
+        try:
+            return await patiently(stream, shows, recording.seconds(settle), recording.seconds(most))
+        except StillComing:
+            reason = f"what a turn said was still arriving {most:g} s after its end"
+            recording.incomplete(reason)
+            await stream.give_up(reason)
+            return False
 
-    def _whole(self, stream: LiveStream, sent: Sent, partial: bool) -> bool:
+    def _whole(self, stream: LiveStream, sent: Sent) -> bool:
         """Whether what a finished turn must still show has come: ends of messages and tools, its text."""
-        if partial or sent.script is None or sent.script.fails or not sent.script.said:
+        if sent.session in self._aborted or sent.script is None or sent.script.fails or not sent.script.said:
             return self.progress(stream).closed(sent.session)
         return self._said(stream, sent.session, sent.script)
 

@@ -124,10 +124,15 @@ def titles(stream: LiveStream) -> set[str]:
     return {title_of(message) for message in stream.messages[-256:]}
 
 
+class StillComing(Exception):
+    """Data in bulk was still arriving at the deadline: what had not shown by then may not be held against anyone."""
+
+
 async def patiently(stream: LiveStream, shows: Shows, settle: float, most: float) -> bool:
     """Wait `settle` seconds until it shows, and on while data comes in bulk: about `most` seconds in all.
 
     An answer may overtake its stream: a slow link has megabytes still to carry when the prompt is answered.
+    Raises `StillComing` where that is so at the end of `most` seconds.
     """
     clock = asyncio.get_running_loop().time
     latest = clock() + most
@@ -135,8 +140,10 @@ async def patiently(stream: LiveStream, shows: Shows, settle: float, most: float
         before = stream.body_bytes
         if await stream.wait(shows, settle):
             return True
-        if stream.ended or stream.body_bytes - before < BULK or clock() >= latest:
+        if stream.ended or stream.body_bytes - before < BULK:
             return False
+        if clock() >= latest:
+            raise StillComing
 
 
 async def quiet(stream: LiveStream, moment: float, limit: float) -> None:

@@ -86,7 +86,7 @@ async def two_turns(driver: Driver, recording: Recording) -> None:
     """Two turns in one session on one stream; a second stream joins between them (role "late")."""
     bus, profile = on_a_bus(driver), recording.profile
     turn = await bus.turn(recording, scripted(profile, busy_turn(profile, "early")))
-    await bus.subscribe(recording, "late", session=turn.session)
+    late = await bus.subscribe(recording, "late", session=turn.session)
     second = bus.prompt(
         recording,
         turn.session,
@@ -94,14 +94,15 @@ async def two_turns(driver: Driver, recording: Recording) -> None:
         stream=turn.stream,
         role="stream",
     )
-    await bus.ended(recording, second)
+    await bus.ended(recording, second, fence=False)
+    await bus.fence(recording, turn.session, turn.stream, late)
 
 
 @probe(TOGETHER, families=BUSES, effect=Effect.PROMPT, prompts=4)
 async def together(driver: Driver, recording: Recording) -> None:
     """Prompts in two sessions at the same moment, twice (roles "a", "b" and the unfiltered control)."""
     bus, profile = on_a_bus(driver), recording.profile
-    await bus.subscribe(recording, CONTROL)
+    control = await bus.subscribe(recording, CONTROL)
     sessions = [await bus.create_session(recording) for _ in "ab"]
     streams = [
         await bus.subscribe(recording, role, session=session)
@@ -119,7 +120,9 @@ async def together(driver: Driver, recording: Recording) -> None:
             for role, session, stream in zip("ab", sessions, streams, strict=True)
         ]
         for each in sent:
-            await bus.ended(recording, each)
+            await bus.ended(recording, each, fence=False)
+    for session, stream in zip(sessions, streams, strict=True):
+        await bus.fence(recording, session, stream, control)
 
 
 @probe(ABORT, families=BUSES, effect=Effect.PROMPT, prompts=1, unless=unscripted)
@@ -135,7 +138,7 @@ async def abort(driver: Driver, recording: Recording) -> None:
     answer = await bus.abort(recording, turn.session, stream="stream")
     if not answer.ok:
         raise Unavailable(f"the abort was answered {answer.status}")
-    await bus.latest_ended(recording, partial=True)
+    await bus.latest_ended(recording)
 
 
 @probe(RETRY, families=BUSES, effect=Effect.PROMPT, prompts=1, unless=unscripted)
