@@ -1,4 +1,6 @@
-"""What the Penguin probes and the rules over them have in common: probe names, roles, and what scripts say.
+"""What the probes of an event bus and the rules over them have in common: probe names, roles, and what scripts say.
+
+Penguin's own probes are named after it; the others are played to OpenCode, too.
 
 Pure data; nothing here opens a socket.
 """
@@ -13,24 +15,24 @@ FAMILIES = ("penguin",)
 BUSES = ("penguin", "opencode")  # protocols of sessions whose events come on an event bus
 
 # Each of our probes, by what it does.
-CONNECT = "penguin-connect"
-TWO_TURNS = "penguin-two-turns"
+CONNECT = "connect"
+TWO_TURNS = "two-turns"
 FILTERS = "penguin-filters"
 AGENTS = "penguin-agents"
-DIRECTORIES = "penguin-directories"
+DIRECTORIES = "directories"
 SUBSCRIBING = "penguin-subscribing"
-FAN_OUT = "penguin-fan-out"
-TOGETHER = "penguin-together"
-LOST = "penguin-lost"
+FAN_OUT = "fan-out"
+TOGETHER = "together"
+LOST = "lost"
 RESUME = "penguin-resume"
 RESUME_LIVE = "penguin-resume-live"
 GAPS = "penguin-gaps"
 RETENTION = "penguin-retention"
 FOREIGN_CURSOR = "penguin-foreign-cursor"
-ABORT = "penguin-abort"
-RETRY = "penguin-retry"
-ODD_TOOLS = "penguin-odd-tools"
-LIFECYCLE = "penguin-lifecycle"
+ABORT = "abort"
+RETRY = "retry"
+ODD_TOOLS = "odd-tools"
+LIFECYCLE = "lifecycle"
 
 # Probes none of whose streams is filtered by agent: such a filter may drop a message and pass its parts.
 UNFILTERED_BY_AGENT = (

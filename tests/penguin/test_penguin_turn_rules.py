@@ -509,7 +509,7 @@ def test_a_retried_turn_is_exempt() -> None:
     server = Server()
     server.turn("s1", script)
     server.events.pop(5)
-    scene = Scene("penguin-retry", profile_of(), {"stream": [connected(), *server.events]})
+    scene = Scene("retry", profile_of(), {"stream": [connected(), *server.events]})
     scene.prompt("s1", script, "stream")
     assert "PG-MSG-03" not in red(scene)
 
