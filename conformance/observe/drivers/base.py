@@ -29,6 +29,11 @@ class Driver(ABC):
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
 
+    @property
+    def streams_apart(self) -> bool:
+        """Whether turns that are played at once show on streams of their own, each without the others."""
+        return True
+
     @abstractmethod
     def stream_request(self) -> Request:
         """The plainest request that is answered by an event stream, for probes of HTTP itself.

@@ -66,6 +66,11 @@ class BusDriver(Driver):
     # --- what each protocol says for itself
 
     @property
+    def streams_apart(self) -> bool:
+        """Where one session's events can be asked for alone."""
+        return self.filters_by_session
+
+    @property
     def shows_sessions(self) -> bool:
         """Whether the protocol has events about sessions themselves: their state, their titles."""
         return True

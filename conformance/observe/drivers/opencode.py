@@ -7,6 +7,7 @@ seen on the stream. There is no filter by session: a client picks its own events
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +15,7 @@ from conformance.observe.drivers.bus import BusDriver, Over, Sent
 from conformance.observe.drivers.requests import json_request
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream
+from conformance.profile import Profile
 from conformance.script import Script
 from conformance.transcript import Request
 
@@ -26,6 +28,10 @@ class OpenCodeDriver(BusDriver):
 
     family = "opencode"
     filters_by_session = False
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__(profile)
+        self._streams: list[tuple[LiveStream, str]] = []  # that were opened, and their URLs
 
     def stream_of(self, session: str | None, directory: str | None) -> Request:
         """`GET /event` of the directory that the session works in."""
@@ -62,10 +68,12 @@ class OpenCodeDriver(BusDriver):
     ) -> Over | None:
         """The session's idle after its busy.
 
-        Where it does not come though the turn has said all that it was to say, or that it failed: that moment. A
-        model that fails however often it is asked is tried again for minutes: once that shows, the turn is aborted.
+        Where it does not come though the turn has said all that it was to say, or that it failed, or though another
+        of our streams of that directory shows it: that moment. A model that fails however often it is asked is tried
+        again for minutes: once that shows, the turn is aborted.
         """
         progress = self.progress(stream)
+        beside = {live: self.progress(live).turns(session) for live in self._beside(stream, session)}
         before, failures = progress.turns(session), progress.failures(session)
         retries, completed = progress.retries(session), progress.completed(session)
         fails = script is not None and script.fails
@@ -84,8 +92,13 @@ class OpenCodeDriver(BusDriver):
                 return False
             return self._said(live, session, script, completed)
 
+        async def elsewhere(live: LiveStream) -> None:
+            if not await live.wait(lambda live: self.progress(live).turns(session) > beside[live], _LONG):
+                await asyncio.sleep(_LONG)  # it has ended and will not say
+
         async def over() -> float | None:
-            await stream.wait(lambda live: idle(live) or hopeless(live) or told(live), _LONG)
+            own = stream.wait(lambda live: idle(live) or hopeless(live) or told(live), _LONG)
+            await _first_of(own, *map(elsewhere, beside))
             if hopeless(stream) and not idle(stream):
                 await self.abort(recording, session)
             moment = recording.now()
@@ -94,6 +107,28 @@ class OpenCodeDriver(BusDriver):
             return None if stream.ended else moment
 
         return over
+
+    def _beside(self, stream: LiveStream, session: str) -> list[LiveStream]:
+        """Our other open streams of the session's directory."""
+        url = self.stream_of(session, None).url
+        return [live for live, of in self._streams if of == url and live is not stream and not live.ended]
+
+    async def _open(
+        self, recording: Recording, role: str, request: Request, *, from_start: bool, required: bool
+    ) -> LiveStream:
+        stream = await super()._open(recording, role, request, from_start=from_start, required=required)
+        self._streams.append((stream, request.url))
+        return stream
+
+
+async def _first_of(*waits: Coroutine[Any, Any, object]) -> None:
+    """Return when one of them does; the others are given up."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 __all__ = ["OpenCodeDriver"]

@@ -166,32 +166,41 @@ async def streaming(driver: Driver, recording: Recording) -> None:
 async def _attempt(
     driver: Driver, recording: Recording, wanted: list[str], attempt: int, pace: float, shown: set[str]
 ) -> list[str]:
-    """Play the paced script at once for all that are wanted; those in doubt come back.
+    """Play the paced script for all that are wanted; those in doubt come back.
 
-    An answer that never shows on a stream, though it did on the plain one, is in doubt like a late one.
+    All at once, or one after the other where streams are not apart: the words of another turn would push out what
+    is held back. An answer that never shows on a stream, though it did on the plain one, is in doubt like a late one.
     """
     script = exchanges.paced(round(pace * 1000))
-    streams: dict[str, LiveStream] = {}
-    for name in wanted:
-        recording.transport.extra = (("Accept-Encoding", "gzip"),) if name == "gzip" else ()
-        streams[name] = (await driver.begin(recording, script, role=f"{name}-{attempt}")).stream
-    recording.transport.extra = ()
     doubtful: list[str] = []
-    for name, stream in streams.items():
-        await stream.wait(_said_last, recording.seconds(recording.profile.limits.turn))
-        await _finish(driver, recording, stream)
-        messages, heartbeat = stream.messages, recording.profile.capabilities.heartbeat
-        real = exchanges.streamed(messages, pace, heartbeat)
-        if real is not None:
-            shown.add(name)
-        elif stream.head is None or "plain" not in shown:
-            raise Unavailable("the scripted answer did not come")
-        early = driver.resumable_by_get or exchanges.head_was_early(
-            stream.transcript(), messages, pace, heartbeat
-        )
-        if not (real and early):
-            doubtful.append(name)
+    for names in [wanted] if driver.streams_apart else [[name] for name in wanted]:
+        streams: dict[str, LiveStream] = {}
+        for name in names:
+            recording.transport.extra = (("Accept-Encoding", "gzip"),) if name == "gzip" else ()
+            streams[name] = (await driver.begin(recording, script, role=f"{name}-{attempt}")).stream
+        recording.transport.extra = ()
+        for name, stream in streams.items():
+            if not await _streamed(driver, recording, name, stream, pace, shown):
+                doubtful.append(name)
     return doubtful
+
+
+async def _streamed(
+    driver: Driver, recording: Recording, name: str, stream: LiveStream, pace: float, shown: set[str]
+) -> bool:
+    """Wait for the paced answer; whether it came as it was said, and after its head."""
+    await stream.wait(_said_last, recording.seconds(recording.profile.limits.turn))
+    await _finish(driver, recording, stream)
+    messages, heartbeat = stream.messages, recording.profile.capabilities.heartbeat
+    real = exchanges.streamed(messages, pace, heartbeat)
+    if real is not None:
+        shown.add(name)
+    elif stream.head is None or "plain" not in shown:
+        raise Unavailable("the scripted answer did not come")
+    early = driver.resumable_by_get or exchanges.head_was_early(
+        stream.transcript(), messages, pace, heartbeat
+    )
+    return bool(real and early)
 
 
 def _said_last(stream: LiveStream) -> bool:
