@@ -11,6 +11,7 @@ from conformance.message import Message
 from conformance.observe.transport import LiveStream
 from conformance.parts import (
     TERMINAL,
+    PartInfo,
     message_info,
     part_info,
     session_of,
@@ -31,6 +32,7 @@ class _Session:
     retries: int = 0  # times that its status said that a model call is tried again
     text: str = ""  # what the agent's newest text part says
     part: str = ""  # the id of that part
+    texts: set[str] = field(default_factory=set)  # the ids of text parts: an increment by itself does not say
     users: set[str] = field(default_factory=set)
     messages: dict[str, bool] = field(default_factory=dict)  # assistant messages: completed?
     tools: dict[str, bool] = field(default_factory=dict)  # tool parts: in a terminal state?
@@ -112,10 +114,16 @@ class Progress:
             state = self._of(session_of(message))
             if part.type == "tool":
                 state.tools[part.id or part.call] = part.status in TERMINAL
-            elif part.type == "text" and part.message not in state.users:
+            elif self._is_text(state, part) and part.message not in state.users:
                 before = state.text if part.id == state.part else ""
                 state.text = part.text if part.text is not None else before + (part.delta or "")
                 state.part = part.id
+
+    @staticmethod
+    def _is_text(state: _Session, part: PartInfo) -> bool:
+        if part.type == "text":
+            state.texts.add(part.id)
+        return part.id in state.texts
 
 
 def titles(stream: LiveStream) -> set[str]:

@@ -49,7 +49,7 @@ def shows(stream: LiveStream, text: str) -> bool:
     """Whether an agent's part in the stream has this text (the prompt, which has it too, apart)."""
     for message in reversed(stream.messages):
         part = part_info(message)
-        if part is not None and part.type == "text":
+        if part is not None and part.type in ("text", ""):  # an increment by itself names no type
             said = part.text or part.delta or ""
             if text in said and "[[script" not in said:
                 return True
