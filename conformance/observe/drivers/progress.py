@@ -121,9 +121,11 @@ class Progress:
 
     @staticmethod
     def _is_text(state: _Session, part: PartInfo) -> bool:
+        if not part.type:
+            return part.id in state.texts
         if part.type == "text":
             state.texts.add(part.id)
-        return part.id in state.texts
+        return part.type == "text"
 
 
 def titles(stream: LiveStream) -> set[str]:
