@@ -15,6 +15,7 @@ from conformance.quick_schema import Check, quick_check
 from conformance.schema_store import SUFFIX, Problem, SchemaError, problems, schema_root, validator_for
 
 ENVELOPE = "envelope"  # the file that says what every event of the revision has, whatever its type
+PART = "part"  # the file that says what every part of a message has, beside one file for each type of part
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,12 @@ class EventSchema:
 
 @dataclass(frozen=True, slots=True)
 class EventSchemas:
-    """The event types of a revision, each with its schema."""
+    """The event types of a revision, each with its schema. `parts` are the types of a message's parts."""
 
     protocol: str
     envelope: EventSchema
     types: Mapping[str, EventSchema]
+    parts: frozenset[str] = frozenset()
 
     def knows(self, kind: str) -> bool:
         """Whether the revision documents this event type."""
@@ -66,8 +68,9 @@ def event_schemas(protocol: str, strict: bool = False) -> EventSchemas:
         raise SchemaError(f"there are no event schemas for {protocol!r}")
     files = sorted(folder.glob(f"*{SUFFIX}"))
     types = {_type(path): _schema(path, strict) for path in files if path != envelope}
+    parts = frozenset(_type(path) for path in (folder / "parts").glob(f"*{SUFFIX}")) - {PART}
     # The envelope stays open even when strict: it says nothing about the members of unknown types.
-    return EventSchemas(protocol, _schema(envelope, False), MappingProxyType(types))
+    return EventSchemas(protocol, _schema(envelope, False), MappingProxyType(types), parts)
 
 
 def _schema(path: Path, strict: bool) -> EventSchema:

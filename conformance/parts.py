@@ -1,15 +1,16 @@
-"""How the events of the message and part protocols are read: Penguin's flat shapes, in one place.
+"""How the events of the message and part protocols are read: Penguin's shapes and OpenCode's, in one place.
 
-Rules and drivers ask these functions and never reach into `properties` for themselves, so that a protocol
-with other shapes (OpenCode nests the message in `info` and sends deltas as events of their own) needs to be
-taught here only. A member that is missing or wrongly typed reads as "" or None: whether it may be is the
-schemas' business.
+Penguin's messages are flat and its increments come with the part that they make grow; OpenCode nests a message in
+`info` and sends an increment as an event of its own. Both read alike here: rules and drivers ask these functions and
+never reach into `properties` for themselves, nor ask which protocol it is. A member that is missing or wrongly typed
+reads as "" or None: whether it may be is the schemas' business.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from conformance.event_schemas import event_schemas
 from conformance.heartbeat import DATA_HEARTBEATS
 from conformance.message import Message
 
@@ -24,7 +25,21 @@ TERMINAL = frozenset({"completed", "error"})  # tool states after which nothing 
 # The types of event that these readers know.
 MESSAGE = "message.updated"
 PART = "message.part.updated"
+DELTA = "message.part.delta"
 STATUS = "session.status"
+
+
+def sends_increments_apart(protocol: str) -> bool:
+    """Whether the revision sends increments as events of their own: then a part's events carry all of its text."""
+    return event_schemas(protocol).knows(DELTA)
+
+
+def tells_of_sessions(protocol: str) -> bool:
+    """Whether the revision tells of sessions: their state, and with it when a turn ends.
+
+    One that does not (penguin/1) shows no ids, completion times and arguments either.
+    """
+    return event_schemas(protocol).knows(STATUS)
 
 
 class MessageInfo:
@@ -69,9 +84,10 @@ class MessageInfo:
 class PartInfo:
     """A part of a message as an event shows it.
 
-    `text` is cumulative, `delta` the increment. `envelope_session` is `properties.sessionID`.
-    `ended`: the part itself carries an end time. `agent`, and `tool`, `call`, `status` and `input`, which are those
-    of a tool part and its state, are read when asked for. Not frozen, for speed; nobody changes one.
+    `text` is cumulative, `delta` the increment. An increment that comes as an event of its own has ids and `delta`
+    alone, and neither `text` nor `type`. `envelope_session` is `properties.sessionID`. `ended`: the part itself
+    carries an end time. `agent`, and `tool`, `call`, `status` and `input`, which are those of a tool part and its
+    state, are read when asked for. Not frozen, for speed; nobody changes one.
     """
 
     __slots__ = (
@@ -142,20 +158,41 @@ def message_info(message: Message) -> MessageInfo | None:
 def info_of(message: Message) -> MessageInfo:
     """The message that an event announces which is known to be a `message.updated`."""
     if message.memo is None:
-        message.memo = MessageInfo(message.properties)
+        flat = message.properties
+        nested = flat.get("info")
+        message.memo = MessageInfo(nested if isinstance(nested, dict) and "id" not in flat else flat)
     info: MessageInfo = message.memo
     return info
 
 
 def part_info(message: Message) -> PartInfo | None:
-    """The part that a `message.part.updated` event shows, None for other events."""
-    return part_of(message) if message.type == PART else None
+    """The part that a `message.part.updated` or `message.part.delta` event shows, None for other events."""
+    kind = message.type
+    return part_of(message) if kind == PART else increment_of(message) if kind == DELTA else None
 
 
 def part_of(message: Message) -> PartInfo:
     """The part that an event shows which is known to be a `message.part.updated`."""
     if message.memo is None:
         message.memo = PartInfo(message.properties)
+    part: PartInfo = message.memo
+    return part
+
+
+def increment_of(message: Message) -> PartInfo:
+    """What a `message.part.delta` event adds to a part: it reads as an event of that part with nothing but it.
+
+    An increment of another field than `text` adds no text.
+    """
+    if message.memo is None:
+        told = message.properties
+        names = {
+            "id": told.get("partID"),
+            "messageID": told.get("messageID"),
+            "sessionID": told.get("sessionID"),
+        }
+        grown = {"delta": told.get("delta")} if told.get("field") == "text" else {}
+        message.memo = PartInfo({"part": names, "sessionID": told.get("sessionID"), **grown})
     part: PartInfo = message.memo
     return part
 

@@ -9,7 +9,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 from conformance.findings import Finding
 from conformance.message import Message
-from conformance.parts import SYNTHETIC, message_info, part_info, session_of, status_of, title_of
+from conformance.parts import (
+    SYNTHETIC,
+    message_info,
+    part_info,
+    session_of,
+    status_of,
+    tells_of_sessions,
+    title_of,
+)
 from conformance.rules.base import Case, Stream
 from conformance.transcript import Action, Ended, Request
 
@@ -114,12 +122,12 @@ def given_up(stream: Stream) -> bool:
 
 
 def dropped(stream: Stream, action: Action) -> bool:
-    """Whether the server itself ended the stream before it showed the turn's end (revision 2 shows it).
+    """Whether the server itself ended the stream before it showed the turn's end (penguin/1 never shows it).
 
     Such a stream has no end of its own. A server that ends it on a reader that lags, as one behind a slow link
     does, loses nothing silently: the reader connects again with its cursor (SSE-LIVE-03).
     """
-    if stream.cut_by_us or stream.profile.revision < 2:
+    if stream.cut_by_us or not tells_of_sessions(stream.profile.protocol):
         return False
     return not any(
         status_of(message) in ((action.session, "idle"), ("", "idle")) and message.event.at >= action.at

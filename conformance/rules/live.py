@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import SYNTHETIC, part_info, session_of
+from conformance.parts import SYNTHETIC, part_info, session_of, tells_of_sessions
+from conformance.penguin import BUSES
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.http_requests import how
 from conformance.rules.said import difference, said
@@ -156,7 +157,7 @@ class _Seen:
     fenced: bool = False
 
 
-@check("SSE-LIVE-03", probes=(exchanges.STALL,), families=("penguin",))
+@check("SSE-LIVE-03", probes=(exchanges.STALL,), families=BUSES)
 def whole_backlog(case: Case) -> Judgement:
     """A stalled subscriber gets what one that reads got, or is told of the gap, or is disconnected."""
     stream, verdict = _stalled(case)
@@ -196,7 +197,7 @@ def _until(order: list[_Key], seen: list[_Key]) -> list[_Key]:
 def _seen(stream: Stream, session: str) -> _Seen:
     seen = _Seen()
     # penguin/1 shows no sessions: what names none may be the backlog's, and nothing else is asked meanwhile.
-    ours = {session} if stream.profile.revision >= 2 else {session, ""}
+    ours = {session} if tells_of_sessions(stream.profile.protocol) else {session, ""}
     times: Counter[bytes] = Counter()
     for message in stream.read():
         if any(word in message.type.lower() for word in _GAP_WORDS):
@@ -218,6 +219,8 @@ def _seen(stream: Stream, session: str) -> _Seen:
                 seen.joined[part.id] = seen.joined.get(part.id, "") + part.delta
             if part.text is not None:
                 seen.text[part.id] = part.text
+            elif part.delta:
+                seen.text.pop(part.id, None)  # it has grown since its text was told
     return seen
 
 
@@ -262,4 +265,4 @@ def _coalesced(key: _Key, got: _Seen, had: _Seen) -> bool:
     if got.fenced:
         return had.joined[part] == joined and had.text.get(part) == text
     # Cut off before the end: what was joined until then begins the whole, and agrees with the text.
-    return had.joined[part].startswith(joined) and text == joined
+    return had.joined[part].startswith(joined) and text in (joined, None)

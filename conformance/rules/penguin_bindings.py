@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from conformance.findings import Finding, Judgement
-from conformance.penguin import DIRECTORIES, FAMILIES, SUBSCRIBING
+from conformance.penguin import BUSES, DIRECTORIES, FAMILIES, SUBSCRIBING
 from conformance.rules._penguin import canonical
 from conformance.rules._penguin_filters import foreign, passed
 from conformance.rules._penguin_marks import Ledger
@@ -41,7 +41,7 @@ def _unbound(case: Case) -> str:
     )
 
 
-@check("PG-FLT-06a", probes=[DIRECTORIES], families=FAMILIES)
+@check("PG-FLT-06a", probes=[DIRECTORIES], families=BUSES)
 def nothing_of_another_directory(case: Case) -> Judgement:
     """A filter by directory shows nothing of a session that is bound to another one."""
     findings, judged, problem = _directories(case)

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import CONNECTED, message_info, part_info, title_of
-from conformance.penguin import ALL_STREAMS, CONNECT, CONTROL, FAMILIES, TURN_STREAMS
+from conformance.penguin import ALL_STREAMS, BUSES, CONNECT, CONTROL, TURN_STREAMS
 from conformance.rules._penguin import answered, turns
 from conformance.rules.base import Case, Listener, RuleByType, StreamContext, check, stream_check
 
 
-@stream_check("PG-CON-01", probes=ALL_STREAMS, families=FAMILIES)
+@stream_check("PG-CON-01", probes=ALL_STREAMS, families=BUSES)
 class ConnectedFirstAndOnce(RuleByType):
     """`server.connected` is the first event of every connection and comes once, on resumed ones too."""
 
@@ -46,7 +46,7 @@ class ConnectedFirstAndOnce(RuleByType):
             )
 
 
-@check("PG-CON-01", probes=ALL_STREAMS, families=FAMILIES, every=False)
+@check("PG-CON-01", probes=ALL_STREAMS, families=BUSES, every=False)
 def connected_at_all(case: Case) -> Judgement:
     """A stream that was answered and then says nothing for the whole deadline has no handshake."""
     findings: list[Finding] = []
@@ -65,7 +65,7 @@ def connected_at_all(case: Case) -> Judgement:
     return Judgement(tuple(findings))
 
 
-@check("PG-CON-02", probes=[CONNECT], families=FAMILIES)
+@check("PG-CON-02", probes=[CONNECT], families=BUSES)
 def nothing_missed_after_connecting(case: Case) -> Judgement:
     """A title given the moment `server.connected` was seen shows on that connection, if it shows on any.
 
@@ -99,7 +99,7 @@ def nothing_missed_after_connecting(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged, inconclusive=reason)
 
 
-@check("PG-CON-02", probes=TURN_STREAMS, families=FAMILIES, every=False)
+@check("PG-CON-02", probes=TURN_STREAMS, families=BUSES, every=False)
 def turn_shows(case: Case) -> Judgement:
     """A turn that was prompted after `server.connected` shows on the connection."""
     findings: list[Finding] = []

@@ -1,18 +1,19 @@
 """PG-MSG-02: the deltas of a part make its text, incrementally.
 
-Source: Penguin SSE Endpoint Documentation, §Event Types (`message.part.updated` with delta streaming).
+Source: Penguin SSE Endpoint Documentation, §Event Types (`message.part.updated` with delta streaming); OpenCode
+server, Shapes (`message.part.delta` beside full snapshots).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conformance.findings import Finding
 from conformance.message import Message
-from conformance.parts import GAP, PART, PartInfo, part_of, session_of, status_of
-from conformance.penguin import FAMILIES, UNFILTERED_BY_AGENT
+from conformance.parts import DELTA, GAP, PART, PartInfo, increment_of, part_of, session_of, status_of
+from conformance.penguin import BUSES, UNFILTERED_BY_AGENT
 from conformance.rules._penguin_beginnings import MESSAGES, Beginnings
 from conformance.rules.base import Listener, RuleByType, StreamContext, stream_check
 from conformance.rules.said import difference
@@ -25,20 +26,28 @@ PARTS = 256  # growing parts whose text is remembered per connection
 class _Growing:
     """A text-like part as it grows. `joined` is what its deltas make of what it had at first sight.
 
-    `changed`: since it was compared.
+    `apart` are increments that came as events of their own since the last event with text, not joined yet, and
+    `base` is the text before the first of them. `changed`: since it was compared.
     """
 
     last: Message
     session: str
     joined: str = ""
     text: str | None = None
+    base: str = ""
+    apart: list[str] = field(default_factory=list)
     deltas: bool = False
     ended: bool = False
     accused: bool = False
     changed: bool = False
 
+    def join(self) -> None:
+        """Join the increments that came apart."""
+        self.joined = "".join((self.joined, *self.apart))
+        self.apart.clear()
 
-@stream_check("PG-MSG-02", probes=UNFILTERED_BY_AGENT, families=FAMILIES)
+
+@stream_check("PG-MSG-02", probes=UNFILTERED_BY_AGENT, families=BUSES)
 class DeltasMakeTheText(RuleByType):
     """Joined deltas equal the final text, and text only grows. Remembers the 256 parts that changed last.
 
@@ -56,6 +65,8 @@ class DeltasMakeTheText(RuleByType):
     def listener(self, kind: str) -> Listener | None:
         if kind == PART:
             return self._part
+        if kind == DELTA:
+            return self._increment
         return self._event if kind in Beginnings.KINDS or kind == "message.part.removed" else None
 
     def _event(self, message: Message) -> Iterable[Finding]:
@@ -97,6 +108,8 @@ class DeltasMakeTheText(RuleByType):
                 if not text.startswith(before):
                     found = (*found, self._not_grown(message, part, before, text))
             growing.text = text
+            if growing.apart:
+                growing.join()
         if delta is not None:
             if delta:
                 growing.deltas = True
@@ -104,11 +117,33 @@ class DeltasMakeTheText(RuleByType):
             growing.joined = text if text == joined else joined  # one string in memory, not two
         if part.ended:
             growing.ended = True
+        self._note(message, part.id, growing)
+        return found
+
+    def _increment(self, message: Message) -> Iterable[Finding]:
+        part = increment_of(message)
+        growing = self._parts.get(part.id)
+        if not part.id or not part.delta:
+            return ()
+        if growing is None:
+            growing = self._begin(message, part)
+        else:
+            self._parts.move_to_end(part.id)
+        found: Iterable[Finding] = ()
+        if growing.ended:
+            self.judged += 1
+            found = (self._late(message, part, part.delta),)
+        if not growing.deltas:
+            growing.deltas, growing.base = True, growing.text or ""
+        growing.apart.append(part.delta)
+        self._note(message, part.id, growing)
+        return found
+
+    def _note(self, message: Message, identity: str, growing: _Growing) -> None:
         growing.last = message
         if not growing.changed:
             growing.changed = True
-            self._changed.setdefault(growing.session, set()).add(part.id)
-        return found
+            self._changed.setdefault(growing.session, set()).add(identity)
 
     def _begin(self, message: Message, part: PartInfo) -> _Growing:
         growing = self._parts[part.id] = _Growing(message, session_of(message))
@@ -149,10 +184,12 @@ class DeltasMakeTheText(RuleByType):
         for identity in sorted(self._changed.pop(session, ())):
             part = self._parts[identity]
             part.changed = False
-            if not part.deltas or part.text is None:
+            # Increments after the last text: its final text was not told, as of a part whose turn failed.
+            if not part.deltas or part.text is None or part.apart:
                 continue
             self.judged += 1
-            if part.joined != part.text and not part.accused:
+            # They may go on from the text before them, which may as well have run ahead of them.
+            if part.text not in (part.joined, part.base + part.joined) and not part.accused:
                 part.accused = True
                 yield self.finding(
                     part.last,

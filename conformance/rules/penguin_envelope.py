@@ -1,6 +1,7 @@
 """PG-EVT: envelopes, known types, and ids.
 
-Source: Penguin SSE Endpoint Documentation, §Response and §Event Types; schemas/penguin/.
+Source: Penguin SSE Endpoint Documentation, §Response and §Event Types; OpenCode server, GET /doc; schemas/penguin/ and
+schemas/opencode/.
 """
 
 from __future__ import annotations
@@ -11,16 +12,15 @@ from conformance.catalogue import event_schemas
 from conformance.findings import Finding
 from conformance.message import Message
 from conformance.parts import PART, SYNTHETIC, part_of
-from conformance.penguin import ALL_STREAMS, FAMILIES
+from conformance.penguin import ALL_STREAMS, BUSES
 from conformance.rules._newest import Newest
 from conformance.rules.base import Listener, RuleByType, StreamContext, stream_check
 
-PART_TYPES = frozenset({"text", "reasoning", "tool"})
 WINDOW = 65_536  # ids remembered per connection
 KINDS = 256  # different problems remembered per connection, each reported once
 
 
-@stream_check("PG-EVT-01", probes=ALL_STREAMS, families=FAMILIES)
+@stream_check("PG-EVT-01", probes=ALL_STREAMS, families=BUSES)
 class EventsMatchTheirSchemas(RuleByType):
     """Every event has the envelope, and a known type its members. A problem is reported once a stream."""
 
@@ -54,7 +54,7 @@ class EventsMatchTheirSchemas(RuleByType):
             )
 
 
-@stream_check("PG-EVT-02", probes=ALL_STREAMS, families=FAMILIES)
+@stream_check("PG-EVT-02", probes=ALL_STREAMS, families=BUSES)
 class KnownTypes(RuleByType):
     """No event type and no part type that the revision does not list; each unknown one is reported once."""
 
@@ -84,7 +84,7 @@ class KnownTypes(RuleByType):
     def _part(self, message: Message) -> Iterable[Finding]:
         self.judged += 1
         kind = part_of(message).type
-        return () if kind in PART_TYPES or not kind else self._unknown(message, "part", kind)
+        return () if kind in self._schemas.parts or not kind else self._unknown(message, "part", kind)
 
     def _unknown(self, message: Message, what: str, name: str) -> Iterable[Finding]:
         key = f"{what} {name}"
@@ -98,7 +98,7 @@ class KnownTypes(RuleByType):
             )
 
 
-@stream_check("PG-EVT-03", probes=ALL_STREAMS, families=FAMILIES)
+@stream_check("PG-EVT-03", probes=ALL_STREAMS, families=BUSES)
 class IdsUnique(RuleByType):
     """A JSON `id` names one event of a connection, among the last 65,536 (synthetic frames apart)."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import message_info, part_info, session_of
-from conformance.penguin import CONTROL, FAMILIES, FAN_OUT, TOGETHER
+from conformance.penguin import BUSES, CONTROL, FAN_OUT, TOGETHER
 from conformance.rules._penguin import brief, canonical, live, scripts_of, until_common_fence
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
@@ -44,7 +44,7 @@ def _difference(first: Sequence[Message], other: Sequence[Message]) -> tuple[str
     return f"{brief(other[index])} instead of {brief(first[index])}", other[index]
 
 
-@check("PG-FAN-01a", probes=[FAN_OUT], families=FAMILIES)
+@check("PG-FAN-01a", probes=[FAN_OUT], families=BUSES)
 def same_events_of_a_session(case: Case) -> Judgement:
     """Subscribers with the same filter see each session's events alike: as JSON values, in order."""
     findings: list[Finding] = []
@@ -76,7 +76,7 @@ def same_events_of_a_session(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged)
 
 
-@check("PG-FAN-01b", probes=[FAN_OUT], families=FAMILIES)
+@check("PG-FAN-01b", probes=[FAN_OUT], families=BUSES)
 def same_order_across_sessions(case: Case) -> Judgement:
     """… and across sessions in the same order."""
     ours = {a.answer.get("id") for a in _made(case) if isinstance(a.answer, dict)}
@@ -112,7 +112,7 @@ def _made(case: Case) -> tuple[Action, ...]:
     return case.observation.actions_of("create-session")
 
 
-@check("PG-CONC-01", probes=[TOGETHER], families=FAMILIES)
+@check("PG-CONC-01", probes=[TOGETHER], families=BUSES)
 def sessions_do_not_mix(case: Case) -> Judgement:
     """Prompts in two sessions at once: each has its own text, messages, parts and tools only."""
     findings: list[Finding] = []

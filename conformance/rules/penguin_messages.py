@@ -13,35 +13,46 @@ from dataclasses import dataclass
 from conformance.findings import Finding
 from conformance.message import Message
 from conformance.parts import (
+    DELTA,
     MESSAGE,
     PART,
     STATUS,
     MessageInfo,
     PartInfo,
+    increment_of,
     info_of,
     part_of,
+    sends_increments_apart,
     session_of,
     status_of,
 )
-from conformance.penguin import ALL_STREAMS, FAILING_TURNS, FAMILIES, UNFILTERED_BY_AGENT
+from conformance.penguin import ALL_STREAMS, BUSES, FAILING_TURNS, UNFILTERED_BY_AGENT
 from conformance.rules._penguin_beginnings import MESSAGES, Beginnings
 from conformance.rules.base import Listener, RuleByType, StreamContext, StreamRule, stream_check
 
 
-@stream_check("PG-MSG-01", probes=UNFILTERED_BY_AGENT, families=FAMILIES)
+@stream_check("PG-MSG-01", probes=UNFILTERED_BY_AGENT, families=BUSES)
 class MessagesBeforeTheirParts(RuleByType):
-    """A message is announced before its parts, and its parts say so. Remembers 8,192 messages."""
+    """A message is announced before its parts, a part before its increments, and they say whose they are.
+
+    Remembers 8,192 messages, and as many parts where increments are events of their own.
+    """
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._beginnings = Beginnings(context)
         self._messages: OrderedDict[str, str] = OrderedDict()
+        self._parts: OrderedDict[str, str] = OrderedDict()  # the message of each
         self._accused: set[str] = set()
-        self._forgot = False
+        self._forgot = False  # messages
+        self._parts_forgot = False
+        self._on_part = self._growing_part if sends_increments_apart(context.protocol) else self._part
 
     def listener(self, kind: str) -> Listener | None:
         if kind == PART:
-            return self._part
+            return self._on_part
+        if kind == DELTA:
+            return self._increment
         if kind == MESSAGE:
             return self._message
         return self._beginnings.feed if kind in Beginnings.KINDS else None
@@ -66,6 +77,49 @@ class MessagesBeforeTheirParts(RuleByType):
                 return ()
         return self._otherwise(message, part, owner)
 
+    def _growing_part(self, message: Message) -> Iterable[Finding]:
+        part = part_of(message)
+        if part.id:
+            self._parts[part.id] = part.message
+            if len(self._parts) > MESSAGES:
+                self._parts.popitem(last=False)
+                self._parts_forgot = True
+        return self._part(message)
+
+    def _increment(self, message: Message) -> Iterable[Finding]:
+        part = increment_of(message)
+        known = self._parts.get(part.id)
+        if known is not None:
+            self.judged += 1
+            self._parts.move_to_end(part.id)
+            if part.message == known:
+                return self._otherwise(message, part, self._messages.get(known))
+            return (
+                self.finding(
+                    message,
+                    "an increment names another message than its part",
+                    expected=f"the message of part {part.id}, {known}",
+                    observed=part.message,
+                ),
+            )
+        excused = self._parts_forgot or not self._beginnings.seen(session_of(message))
+        if excused or part.id in self._accused:
+            return ()
+        self.judged += 1
+        self._accuse(part.id)
+        return (
+            self.finding(
+                message,
+                "an increment comes before its part",
+                expected=f"message.part.updated of {part.id} before its increments",
+                observed=f"an increment of it, and the part not shown on this connection (message {part.message})",
+            ),
+        )
+
+    def _accuse(self, identity: str) -> None:
+        if len(self._accused) < MESSAGES:
+            self._accused.add(identity)
+
     def _otherwise(self, message: Message, part: PartInfo, owner: str | None) -> Iterable[Finding]:
         if part.session and part.envelope_session and part.session != part.envelope_session:
             yield self.finding(
@@ -81,13 +135,12 @@ class MessagesBeforeTheirParts(RuleByType):
             if excused or part.message in self._accused:
                 return
             self.judged += 1
-            if len(self._accused) < MESSAGES:
-                self._accused.add(part.message)
+            self._accuse(part.message)
             yield self.finding(
                 message,
                 "a part comes before its message",
                 expected=f"message.updated of {part.message} before its parts",
-                observed=f"a {part.type} part of it, and the message not announced on this connection",
+                observed=f"{_kind(part)} of it, and the message not announced on this connection",
             )
             return
         self.judged += 1
@@ -100,7 +153,7 @@ class MessagesBeforeTheirParts(RuleByType):
             )
 
 
-@stream_check("PG-MSG-04", probes=ALL_STREAMS, families=FAMILIES)
+@stream_check("PG-MSG-04", probes=ALL_STREAMS, families=BUSES)
 class CompletionsStand(StreamRule):
     """`completed` is not before `created`, and is not taken back. Remembers 8,192 messages."""
 
@@ -156,7 +209,7 @@ class _Announced:
     accused: bool = False
 
 
-@stream_check("PG-MSG-05", probes=set(UNFILTERED_BY_AGENT) - set(FAILING_TURNS), families=FAMILIES)
+@stream_check("PG-MSG-05", probes=set(UNFILTERED_BY_AGENT) - set(FAILING_TURNS), families=BUSES)
 class PartsEndBeforeTheirMessage(RuleByType):
     """No part changes after its message is completed, nothing about a message comes after its turn's end.
 
@@ -170,10 +223,20 @@ class PartsEndBeforeTheirMessage(RuleByType):
         self._busy: set[str] = set()
 
     def listener(self, kind: str) -> Listener | None:
-        return {PART: self._part, MESSAGE: self._message, STATUS: self._status}.get(kind)
+        return {
+            PART: self._part,
+            DELTA: self._increment,
+            MESSAGE: self._message,
+            STATUS: self._status,
+        }.get(kind)
 
     def _part(self, message: Message) -> Iterable[Finding]:
-        part = part_of(message)
+        return self._changed(message, part_of(message))
+
+    def _increment(self, message: Message) -> Iterable[Finding]:
+        return self._changed(message, increment_of(message))
+
+    def _changed(self, message: Message, part: PartInfo) -> Iterable[Finding]:
         known = self._messages.get(part.message)
         if known is None:
             return ()
@@ -188,7 +251,7 @@ class PartsEndBeforeTheirMessage(RuleByType):
                 message,
                 "a part changes after its message was completed",
                 expected=f"the parts of message {part.message} to end before it is completed",
-                observed=f"a {part.type} part, {part.status or 'text'}",
+                observed=f"{_kind(part)}, {part.status or 'text'}",
             ),
         )
 
@@ -240,3 +303,7 @@ class PartsEndBeforeTheirMessage(RuleByType):
                 observed=message.type,
             ),
         )
+
+
+def _kind(part: PartInfo) -> str:
+    return f"a {part.type} part" if part.type else "an increment"

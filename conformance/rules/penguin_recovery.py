@@ -8,13 +8,13 @@ from __future__ import annotations
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import CONNECTED, part_info
-from conformance.penguin import FAMILIES, FULL, LOST
+from conformance.penguin import BUSES, FULL, LOST
 from conformance.rules._penguin import brief, canonical, goes_on, live, scripts_of
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
 
 
-@check("PG-REC-01", probes=[LOST], families=FAMILIES)
+@check("PG-REC-01", probes=[LOST], families=BUSES)
 def new_connection_sees_what_follows(case: Case) -> Judgement:
     """After a lost connection a new one gets `server.connected` and everything that follows."""
     full = case.stream(FULL)
@@ -59,7 +59,7 @@ def _last_turn(case: Case, stream: Stream) -> list[Finding]:
     ]
 
 
-@check("PG-REC-06", probes=[LOST], families=FAMILIES)
+@check("PG-REC-06", probes=[LOST], families=BUSES)
 def nothing_old_comes_again(case: Case) -> Judgement:
     """A new connection without a cursor shows nothing that the one before had shown."""
     if case.profile.capabilities.resume:

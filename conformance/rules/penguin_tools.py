@@ -12,8 +12,8 @@ from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import PART, TERMINAL, part_info, part_of, session_of
-from conformance.penguin import ALL_STREAMS, FAMILIES, ODD_TOOLS, TURN_STREAMS
+from conformance.parts import PART, TERMINAL, part_info, part_of, session_of, tells_of_sessions
+from conformance.penguin import ALL_STREAMS, BUSES, ODD_TOOLS, TURN_STREAMS
 from conformance.profile import Profile, Tool
 from conformance.rules._penguin import joined_midway, turns, undisturbed
 from conformance.rules.base import Case, Stream, StreamContext, StreamRule, check, stream_check
@@ -23,7 +23,7 @@ WINDOW = 8_192  # tool parts remembered per connection
 _RANK = {"pending": 0, "running": 1, "completed": 2, "error": 2}
 
 
-@stream_check("PG-TOOL-01", probes=ALL_STREAMS, families=FAMILIES)
+@stream_check("PG-TOOL-01", probes=ALL_STREAMS, families=BUSES)
 class StatesGoForward(StreamRule):
     """pending, running, then completed or error, which stays. Remembers 8,192 tool parts."""
 
@@ -118,7 +118,7 @@ def _sessions(case: Case) -> Iterator[tuple[Stream, str, tuple[ToolCall, ...]]]:
         yield stream, action.session, tuple(calls)
 
 
-@check("PG-TOOL-02a", probes=TURN_STREAMS, families=FAMILIES, every=False)
+@check("PG-TOOL-02a", probes=TURN_STREAMS, families=BUSES, every=False)
 def tools_end(case: Case) -> Judgement:
     """When the turn has ended, every tool part is completed or in error, and its callID was constant."""
     findings: list[Finding] = []
@@ -147,7 +147,7 @@ def tools_end(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged)
 
 
-@check("PG-TOOL-02b", probes=TURN_STREAMS, families=FAMILIES, every=False)
+@check("PG-TOOL-02b", probes=TURN_STREAMS, families=BUSES, every=False)
 def failing_tools_end_in_error(case: Case) -> Judgement:
     """A valid call that fails ends in `error`; a tool part's name is constant."""
     findings: list[Finding] = []
@@ -185,7 +185,7 @@ def failing_tools_end_in_error(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged)
 
 
-@check("PG-TOOL-02c", probes=[ODD_TOOLS], families=FAMILIES)
+@check("PG-TOOL-02c", probes=[ODD_TOOLS], families=BUSES)
 def odd_calls_end_in_error(case: Case) -> Judgement:
     """A part of an unknown tool, or of a call with bad arguments, ends in `error` (none need be shown)."""
     findings: list[Finding] = []
@@ -212,7 +212,7 @@ def odd_calls_end_in_error(case: Case) -> Judgement:
     )
 
 
-@check("PG-TOOL-03", probes=TURN_STREAMS, families=FAMILIES, every=False)
+@check("PG-TOOL-03", probes=TURN_STREAMS, families=BUSES, every=False)
 def every_call_has_its_part(case: Case) -> Judgement:
     """Every valid call gives exactly one tool part, which shows its name and arguments."""
     findings: list[Finding] = []
@@ -220,7 +220,7 @@ def every_call_has_its_part(case: Case) -> Judgement:
     for stream, session, calls in _sessions(case):
         parts = tool_parts(stream, session)
         valid = [call for call in calls if _valid(call, case.profile)]
-        if case.profile.revision < 2 and not any(part.input is not None for part in parts):
+        if not tells_of_sessions(case.profile.protocol) and not any(part.input is not None for part in parts):
             continue  # its document shows no `input`
         for call in _distinct(valid):
             judged += 1

@@ -1,13 +1,13 @@
 """PG-MSG-03, PG-MSG-04, PG-ERR: what a whole turn must have shown when it is over.
 
-Source: Penguin SSE Endpoint Documentation, §Event Types; the status events are penguin/2's.
+Source: Penguin SSE Endpoint Documentation, §Event Types; the status events are penguin/2's and OpenCode's.
 """
 
 from __future__ import annotations
 
 from conformance.findings import Finding, Judgement
-from conformance.parts import message_info, session_of, shows_failure, status_of
-from conformance.penguin import ABORT, FAMILIES, RETRY, TURN_STREAMS
+from conformance.parts import message_info, session_of, shows_failure, status_of, tells_of_sessions
+from conformance.penguin import ABORT, BUSES, RETRY, TURN_STREAMS
 from conformance.rules._penguin import (
     dropped,
     given_up,
@@ -26,7 +26,7 @@ from conformance.transcript import Action
 _WAITED = 0.9
 
 
-@check("PG-MSG-03", probes=TURN_STREAMS, families=FAMILIES, every=False)
+@check("PG-MSG-03", probes=TURN_STREAMS, families=BUSES, every=False)
 def text_is_what_was_said(case: Case) -> Judgement:
     """The final texts of a session's text parts, joined, are what the scripts say; reasoning likewise."""
     findings: list[Finding] = []
@@ -101,10 +101,10 @@ def _played(case: Case, stream: Stream, session: str) -> list[Script] | None:
     return scripts
 
 
-@check("PG-MSG-04", probes=(*TURN_STREAMS, ABORT), families=FAMILIES, every=False)
+@check("PG-MSG-04", probes=(*TURN_STREAMS, ABORT), families=BUSES, every=False)
 def finished_turn_is_completed(case: Case) -> Judgement:
     """A finished turn has a completed assistant message, unless it failed or was aborted before any word."""
-    if case.profile.revision < 2:
+    if not tells_of_sessions(case.profile.protocol):
         return Judgement(not_applicable="the document of penguin/1 shows no completion time")
     findings: list[Finding] = []
     judged = 0
@@ -140,7 +140,7 @@ def _spoke(case: Case, action: Action, stream: Stream) -> bool:
     return bool(said(stream, action.session).text)
 
 
-@check("PG-ERR-01", probes=("error-status", "error-in-stream", "cut-reset"), families=FAMILIES)
+@check("PG-ERR-01", probes=("error-status", "error-in-stream", "cut-reset"), families=BUSES)
 def failing_model_is_visible(case: Case) -> Judgement:
     """An error on the message, an error event or a retry status shows that the model failed."""
     findings: list[Finding] = []
@@ -163,7 +163,7 @@ def failing_model_is_visible(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged)
 
 
-@check("PG-ERR-02", probes=(*TURN_STREAMS, ABORT, RETRY), families=FAMILIES, every=False)
+@check("PG-ERR-02", probes=(*TURN_STREAMS, ABORT, RETRY), families=BUSES, every=False)
 def busy_is_followed_by_idle(case: Case) -> Judgement:
     """When a prompt was answered and the stream was watched on, the session's last status is idle."""
     findings: list[Finding] = []
@@ -197,7 +197,7 @@ def busy_is_followed_by_idle(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged)
 
 
-@check("PG-WIRE-01", probes=("text", "large"), families=FAMILIES, every=False)
+@check("PG-WIRE-01", probes=("text", "large"), families=BUSES, every=False)
 def wire_bytes_per_byte_of_text(case: Case) -> Judgement:
     """How many bytes of the body one byte of the agent's text costs."""
     notes: list[str] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.message import Message
+from conformance.parts import MessageInfo, PartInfo, increment_of, info_of, part_of
 from conformance.rules.stream import Stream
 
 
@@ -15,7 +16,7 @@ class Said:
     """The agent's words in one stream.
 
     `pieces` are the text's pieces in order, each with the event that brought it (agentsmithy: one per `chat`
-    event; penguin: one per text part, with the last event of that part). `errors` are the events in which
+    event; else one per text part, with the last event of that part). `errors` are the events in which
     the server itself says that something failed.
     """
 
@@ -42,9 +43,9 @@ def said(stream: Stream, session: str = "") -> Said:
     """What the agent said in this stream.
 
     AgentSmithy: the joined `content` of every `chat` event (a stream is one dialog's answer: `session` is not
-    asked). Penguin: the final text of each text part of an assistant's message of that session ("" for any),
-    in the order in which the parts began; removed parts and messages, and the user's own, do not count.
-    Reasoning likewise.
+    asked). Penguin and OpenCode: the final text of each text part of an assistant's message of that session ("" for
+    any), in the order in which the parts began: as told last, with the increments that came since. Removed parts and
+    messages, and the user's own, do not count. Reasoning likewise.
     """
     reader: Callable[[Stream, str], Said] = _agentsmithy if stream.profile.family == "agentsmithy" else _parts
     return reader(stream, session)
@@ -111,17 +112,16 @@ def _agentsmithy(stream: Stream, session: str) -> Said:
 
 @dataclass(slots=True)
 class _Part:
-    """A text or reasoning part as it grew. `text` is its cumulative text where events carry one."""
+    """A text or reasoning part as it grew: its text as told last, and the increments that came since."""
 
     kind: str
     message_id: str
     last: Message
-    text: str | None = None
-    deltas: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
 
     @property
     def final(self) -> str:
-        return self.text if self.text is not None else "".join(self.deltas)
+        return "".join(self.pieces)
 
 
 class _Parts:
@@ -139,9 +139,11 @@ class _Parts:
         properties = message.properties
         match message.type:
             case "message.updated":
-                self._message(message, properties)
+                self._message(message, info_of(message))
             case "message.part.updated":
-                self._part(message, properties)
+                self._part(message, part_of(message))
+            case "message.part.delta":
+                self._increment(message, increment_of(message))
             case "message.removed":
                 self.removed.add(_text(properties, "messageID") or "?")
             case "message.part.removed":
@@ -154,40 +156,41 @@ class _Parts:
         # An event that names no session (penguin/1 shows none) belongs to whoever listens.
         return not self.session or not session or session == self.session
 
-    def _message(self, message: Message, properties: dict[str, Any]) -> None:
-        info = properties.get("info")  # OpenCode wraps the message, Penguin sends it flat
-        info = info if isinstance(info, dict) else properties
-        if not self._ours(_text(info, "sessionID")):
+    def _message(self, message: Message, info: MessageInfo) -> None:
+        if not self._ours(info.session):
             return
-        if identity := _text(info, "id"):
-            self.roles[identity] = _text(info, "role")
-        if info.get("error"):
+        if info.id:
+            self.roles[info.id] = info.role
+        if info.error:
             self.errors.append(message)
 
-    def _part(self, message: Message, properties: dict[str, Any]) -> None:
-        part = properties.get("part")
-        if not isinstance(part, dict) or part.get("type") not in ("text", "reasoning"):
+    def _part(self, message: Message, part: PartInfo) -> None:
+        if part.type not in ("text", "reasoning") or not self._ours(part.session or part.envelope_session):
             return
-        if not self._ours(_text(part, "sessionID") or _text(properties, "sessionID")):
-            return
-        kind, text, delta = part["type"], part.get("text"), properties.get("delta")
-        key = self._key(part, text, delta)
+        key = self._key(part)
         entry = self.parts.get(key)
         if entry is None:
-            entry = self.parts[key] = _Part(kind, _text(part, "messageID"), message)
+            entry = self.parts[key] = _Part(part.type, part.message, message)
         entry.last = message
-        if isinstance(text, str):
-            entry.text = text
-        if isinstance(delta, str):
-            entry.deltas.append(delta)
+        if part.text is not None:
+            entry.pieces = [part.text]
+        elif part.delta is not None:
+            entry.pieces.append(part.delta)
 
-    def _key(self, part: dict[str, Any], text: Any, delta: Any) -> tuple[str, ...]:
-        if identity := _text(part, "id"):
-            return (identity,)
+    def _increment(self, message: Message, part: PartInfo) -> None:
+        # An increment does not say what kind of part it is of: one of an unknown part is nobody's words.
+        entry = self.parts.get((part.id,))
+        if entry is not None and part.delta is not None and self._ours(part.session):
+            entry.last = message
+            entry.pieces.append(part.delta)
+
+    def _key(self, part: PartInfo) -> tuple[str, ...]:
+        if part.id:
+            return (part.id,)
         # Without ids, a cumulative text that does not go on from the one before is a part of its own.
-        key = (part["type"], _text(part, "messageID"), str(self._nameless))
+        key = (part.type, part.message, str(self._nameless))
         known = self.parts.get(key)
-        if known is not None and isinstance(text, str) and _begins(known.text or "", text, delta):
+        if known is not None and part.text is not None and _begins(known.final, part.text, part.delta):
             self._nameless += 1
             key = (*key[:2], str(self._nameless))
         return key
@@ -200,7 +203,7 @@ class _Parts:
                 yield part
 
 
-def _begins(before: str, text: str, delta: Any) -> bool:
+def _begins(before: str, text: str, delta: str | None) -> bool:
     """Whether a cumulative text is a part of its own, not the part before grown (where parts have no ids).
 
     A text that is all increment begins a part, also one that begins as the part before did.

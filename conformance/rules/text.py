@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from conformance.findings import Finding, Judgement
+from conformance.parts import status_of, tells_of_sessions
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import Said, difference, first_difference, said
 from conformance.transcript import Action, Ended
@@ -113,17 +114,14 @@ def _turn_over(stream: Stream, prompt: Action) -> bool:
         return not stream.cut_by_us or any(message.type == "done" for message in stream.read())
     if stream.transcript.ended in (Ended.CAPPED, Ended.DEADLINE):
         return False
-    # Penguin's prompt is answered when its turn is over; so does the stream say, where the revision has it. A
-    # stream that the server ends before that is told from one that lost something: its reader connects again.
+    # A prompt counts as answered when its turn is over; so does the stream say, where the revision has it. A stream
+    # that the server ends before that is told from one that lost something: its reader connects again.
     shown = any(
-        message.type == "session.status"
-        and message.event.at >= prompt.at
-        and message.properties.get("status") == {"type": "idle"}
-        and message.properties.get("sessionID") in (prompt.session, None)
+        status_of(message) in ((prompt.session, "idle"), ("", "idle")) and message.event.at >= prompt.at
         for message in stream.read()
     )
     if not stream.cut_by_us:
-        return shown or stream.profile.revision < 2
+        return shown or not tells_of_sessions(stream.profile.protocol)
     return shown or (prompt.until is not None and prompt.status is not None and prompt.status < 300)
 
 
