@@ -27,6 +27,7 @@ MESSAGE = "message.updated"
 PART = "message.part.updated"
 DELTA = "message.part.delta"
 STATUS = "session.status"
+ERROR = "session.error"
 
 
 def sends_increments_apart(protocol: str) -> bool:

@@ -14,6 +14,7 @@ from conformance.findings import Finding
 from conformance.message import Message
 from conformance.parts import (
     DELTA,
+    ERROR,
     MESSAGE,
     PART,
     STATUS,
@@ -206,14 +207,14 @@ class _Announced:
 
     completed: bool = False
     over: bool = False  # the turn in which it was announced has ended
-    accused: bool = False
+    excused: bool = False  # accused once already, or of a turn that says itself that it failed or was aborted
 
 
 @stream_check("PG-MSG-05", probes=set(UNFILTERED_BY_AGENT) - set(FAILING_TURNS), families=BUSES)
 class PartsEndBeforeTheirMessage(RuleByType):
     """No part changes after its message is completed, nothing about a message comes after its turn's end.
 
-    Each message is accused once; remembers 8,192 messages.
+    Each message is accused once, and none of a turn that says that it failed; remembers 8,192 messages.
     """
 
     def __init__(self, context: StreamContext) -> None:
@@ -228,6 +229,7 @@ class PartsEndBeforeTheirMessage(RuleByType):
             DELTA: self._increment,
             MESSAGE: self._message,
             STATUS: self._status,
+            ERROR: self._error,
         }.get(kind)
 
     def _part(self, message: Message) -> Iterable[Finding]:
@@ -241,11 +243,11 @@ class PartsEndBeforeTheirMessage(RuleByType):
         if known is None:
             return ()
         self.judged += 1
-        if known.accused or not (known.over or known.completed):
+        if known.excused or not (known.over or known.completed):
             return ()
         if known.over:
             return self._after_the_turn(message, part.message, known)
-        known.accused = True
+        known.excused = True
         return (
             self.finding(
                 message,
@@ -261,10 +263,11 @@ class PartsEndBeforeTheirMessage(RuleByType):
         found: Iterable[Finding] = ()
         if known is not None:
             self.judged += 1
-            if known.over and not known.accused:
+            if known.over and not known.excused and not info.error:
                 found = self._after_the_turn(message, info.id, known)
         if info.id and info.role != "user":
             entry = known or self._announce(info)
+            entry.excused = entry.excused or bool(info.error)
             entry.completed = info.completed is not None if info.timed else entry.completed
         return found
 
@@ -281,6 +284,11 @@ class PartsEndBeforeTheirMessage(RuleByType):
                 known.over = True
         return ()
 
+    def _error(self, message: Message) -> Iterable[Finding]:
+        for known in self._open.get(session_of(message), ()):
+            known.excused = True
+        return ()
+
     def _announce(self, info: MessageInfo) -> _Announced:
         entry = self._messages[info.id] = _Announced()
         if len(self._messages) > MESSAGES:
@@ -294,7 +302,7 @@ class PartsEndBeforeTheirMessage(RuleByType):
         return entry
 
     def _after_the_turn(self, message: Message, identity: str, known: _Announced) -> Iterable[Finding]:
-        known.accused = True
+        known.excused = True
         return (
             self.finding(
                 message,
