@@ -63,6 +63,7 @@ BY_REVISION: dict[str, dict[str, str]] = {
         **dict.fromkeys(("PG-2-01a", "PG-2-01b", "PG-2-02", "PG-2-03"), ""),
     },
     "penguin/2": {"PG-FLT-06b": ""},
+    "opencode/1": {"SSE-EVT-02a": "S"},
 }
 CAPABILITY = {
     "SSE-HTTP-09a": "cors",
@@ -87,13 +88,19 @@ def agreed(prefix: str, text: str) -> dict[str, str]:
 
 
 AGREED = {"SSE": agreed("SSE", SSE), "AS": agreed("AS", AS), "PG": agreed("PG", PG)}
+ROWS = {  # of each family's own catalogue
+    "sse": AGREED["SSE"],
+    "agentsmithy": AGREED["AS"] | {id: level for id, level in OURS.items() if id.startswith("AS")},
+    "penguin": AGREED["PG"] | {id: level for id, level in OURS.items() if id.startswith("PG")},
+    "opencode": {f"PG-{id}": AGREED["PG"][f"PG-{id}"] for id in OPENCODE.split()},
+}
 
 
 def data(family: str) -> Any:
     return yaml.safe_load((schema_root() / "requirements" / f"{family}.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("family", ["sse", "agentsmithy", "penguin"])
+@pytest.mark.parametrize("family", ROWS)
 def test_a_catalogue_is_well_formed(family: str) -> None:
     assert problems(own_validator("catalogue"), data(family)) == ()
 
@@ -102,19 +109,16 @@ def test_no_row_was_lost_in_writing_this_down() -> None:
     assert [len(rows) for rows in AGREED.values()] == [47, 39, 43]
 
 
-@pytest.mark.parametrize(("family", "prefix"), [("sse", "SSE"), ("agentsmithy", "AS"), ("penguin", "PG")])
-def test_every_agreed_row_is_there_at_its_level_once(family: str, prefix: str) -> None:
+@pytest.mark.parametrize("family", ROWS)
+def test_every_agreed_row_is_there_at_its_level_once(family: str) -> None:
     rows = [(row["id"], row["level"]) for row in data(family)["requirements"]]
     assert len(rows) == len(dict(rows))
-    ours = {id: level for id, level in OURS.items() if id.startswith(prefix)}
-    assert dict(rows) == AGREED[prefix] | ours
+    assert dict(rows) == ROWS[family]
 
 
 @pytest.mark.parametrize("protocol", protocols())
 def test_a_revision_has_its_rows_at_its_levels(protocol: str) -> None:
-    prefix = "AS" if protocol.startswith("agentsmithy") else "PG"
-    ours = {id: level for id, level in OURS.items() if id.startswith(prefix)}
-    expected = AGREED["SSE"] | AGREED[prefix] | ours | BY_REVISION[protocol]
+    expected = ROWS["sse"] | ROWS[protocol.partition("/")[0]] | BY_REVISION[protocol]
     found = {row.id: row.level.value for row in catalogue(protocol).requirements}
     assert found == {id: level for id, level in expected.items() if level}
 
@@ -140,15 +144,16 @@ def test_capabilities_are_the_agreed_ones(protocol: str) -> None:
             assert row.capability in ("", "tools") or row.id == "AS-REQ-04b", row.id
 
 
-def test_rows_for_opencode_are_kept_apart_until_it_is_a_protocol() -> None:
-    marked = {row["id"] for row in data("penguin")["requirements"] if "opencode" in row.get("families", ())}
-    assert marked == {f"PG-{id}" for id in OPENCODE.split()}
-    assert "opencode" in data("sse")["families"]
-    assert not any(protocol.startswith("opencode") for protocol in protocols())
+def test_an_id_means_the_same_for_opencode_as_for_penguin() -> None:
+    theirs = {row["id"]: row for row in data("penguin")["requirements"]}
+    for row in data("opencode")["requirements"]:
+        assert row["level"] == theirs[row["id"]]["level"]
+        assert row.get("capability") == theirs[row["id"]].get("capability")
+        assert "Penguin" not in row["source"] + row["judged"]
 
 
 def test_protocols_are_named_in_order_with_their_documents() -> None:
-    assert protocols() == ("agentsmithy/1", "agentsmithy/2", "penguin/1", "penguin/2")
+    assert protocols() == ("agentsmithy/1", "agentsmithy/2", "penguin/1", "penguin/2", "opencode/1")
     assert all(entry.title and entry.document for entry in revisions().values())
 
 
