@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
+from conformance.penguin import BUSES
 from conformance.rules.base import Case, Stream, check
 from conformance.transcript import Ended
 
 
-@check("SSE-HTTP-02", probes=(exchanges.IDLE,), families=("penguin",))
+@check("SSE-HTTP-02", probes=(exchanges.IDLE,), families=BUSES)
 def head_of_idle_stream(case: Case) -> Judgement:
     """The head comes although nothing has happened yet."""
     exchange = case.stream("idle")
