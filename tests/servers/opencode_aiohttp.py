@@ -12,14 +12,13 @@ overtake what still waits. Ids are UUIDs, a shell starts at running, tools of on
     --bare       a turn in as few events as there can be: no steps, no reasoning, nothing of the session itself
     --stubborn   a model that breaks off is asked once more before the turn fails
     --delegate   the read tool is an agent of its own: a whole turn of a session below, inside the turn
-    --token      HTTP Basic credentials, `user:password`, or the same in `?auth_token=`
+    --secret     what must follow `Basic` in Authorization, or stand in `?auth_token=`
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import contextlib
 import json
 import socket
@@ -514,9 +513,7 @@ async def body_of(request: web.Request) -> Json:
     return body
 
 
-def guard(credentials: str) -> Callable[..., Awaitable[web.StreamResponse]]:
-    secret = base64.b64encode(credentials.encode()).decode()
-
+def guard(secret: str) -> Callable[..., Awaitable[web.StreamResponse]]:
     @web.middleware
     async def authorised(request: web.Request, handler: Handler) -> web.StreamResponse:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
@@ -534,11 +531,13 @@ def main() -> None:
     for name in ("original", "bare", "stubborn", "delegate"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--beat", type=float, default=1.0)
-    parser.add_argument("--token", default="")
+    parser.add_argument("--secret", default="")
     options = parser.parse_args()
     habits = Habits(options.original, options.bare, options.stubborn, options.delegate)
     routes = Routes(OpenCode(habits), options.beat)
-    app = web.Application(middlewares=[guard(options.token)] if options.token else [], client_max_size=2**22)
+    app = web.Application(
+        middlewares=[guard(options.secret)] if options.secret else [], client_max_size=2**22
+    )
     # Without `allow_head` HEAD runs the handler as well, which would never return.
     app.router.add_get("/event", routes.events, allow_head=False)
     app.router.add_get("/session", routes.every)

@@ -34,6 +34,29 @@ CASES = (
         options="--revision 1",
     ),
     GoodServer(
+        "aiohttp-opencode",
+        "opencode_aiohttp.py",
+        "opencode_aiohttp.toml",
+        judged=60,
+        options=f"--secret {KEY} --delegate",
+    ),
+    # as the original tells it: idle twice, a page for every address
+    GoodServer(
+        "aiohttp-opencode-original",
+        "opencode_aiohttp.py",
+        "opencode_aiohttp.toml",
+        judged=58,
+        options=f"--secret {KEY} --original --stubborn",
+        warnings={"SSE-HTTP-05b": "every address that it does not know is answered with a page"},
+    ),
+    GoodServer(
+        "aiohttp-opencode-bare",
+        "opencode_aiohttp.py",
+        "opencode_aiohttp_bare.toml",
+        judged=55,
+        options="--bare",
+    ),
+    GoodServer(
         "node-penguin",
         "penguin_node.mjs",
         "penguin_node.toml",
