@@ -179,18 +179,16 @@ async def deaf_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receiv
             gone[scope["query_string"]] = True
 
 
-@on_blocks("old-event-to-who-joins-in-mid-turn")
+@on_blocks("old-event-to-new-subscribers")
 def old_again(stream: Stream, given: bytes) -> bytes:
-    """A subscriber that comes while an agent speaks gets the last event before once more."""
     event = event_of(given)
     if event is None:
         return given
-    last: bytes = stream.memory.get("last", b"")
-    if event["type"] == "session.idle":
-        stream.memory["last"] = b""
-    elif event["type"].startswith("message.part."):
-        stream.memory["last"] = given
-    return given + last if event["type"] == "server.connected" else given
+    last: dict[str, bytes] = stream.memory.setdefault("last", {})
+    directory = stream.query.get("directory", "")
+    if event["type"] == "message.part.updated":
+        last[directory] = given
+    return given + last.get(directory, b"") if event["type"] == "server.connected" else given
 
 
 @on_blocks("connected-again-with-the-first-message")

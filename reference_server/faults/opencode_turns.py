@@ -74,11 +74,11 @@ def delta_first(event: Event, memory: Memory) -> Event | list[Event] | None:
 
 @on_event("delta-of-no-part")
 def strange_delta(event: Event, memory: Memory) -> Event | list[Event]:
-    """Once in a turn an increment names a part that nobody knows; the right one follows."""
+    """Once in a turn an increment comes for a part that nobody knows."""
     if delta_of(event) is None or memory.get("done"):
         return event
     memory["done"] = True
-    return [changed(event, partID=f"{event.properties['partID']}0", delta=""), event]
+    return [changed(event, partID=f"{event.properties['partID']}0", delta="Whose is this?"), event]
 
 
 @on_event("delta-after-the-end-of-its-part")
@@ -86,7 +86,7 @@ def late_delta(event: Event, memory: Memory) -> Event | list[Event]:
     if delta_of(event):
         memory["delta"] = event
     if ends_text(event) and "delta" in memory:
-        return [event, with_delta(memory["delta"], "")]
+        return [event, with_delta(memory["delta"], " and more")]
     return event
 
 
