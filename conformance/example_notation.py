@@ -23,7 +23,7 @@ from conformance.visible import NotationError, read_visible
 BASE = "http://localhost:8000"
 SECONDS = 10.0  # how long an exchange was watched unless it says so
 STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-_ASKED = {"agentsmithy": "POST /api/chat"}
+_ASKED = {"agentsmithy": "POST /api/chat", "opencode": "GET /event"}
 _SUBSCRIBED = "GET /api/v1/events/sse"
 _WORD = re.compile(r"‹([a-z-]+)(?: ([^‹›]*))?›(\n*)")
 

@@ -20,9 +20,12 @@ _MARK = re.compile(r"\b([ab])-(?:first|second)\b")
 
 
 class Ledger:
-    """Sessions "a" and "b" of a probe, and what the control stream says belongs to them and their agents."""
+    """Sessions "a" and "b" of a probe, and what the control stream says belongs to them and their agents.
 
-    def __init__(self, case: Case) -> None:
+    Where nothing shows everything, the streams of the roles `instead` are that together.
+    """
+
+    def __init__(self, case: Case, instead: tuple[str, ...] = ()) -> None:
         self.case = case
         self.a = str(case.observation.fact("session-a", ""))
         self.b = str(case.observation.fact("session-b", ""))
@@ -31,9 +34,11 @@ class Ledger:
         self._speaks = {action.session: action.agent for action in prompts if answered(action)}
         self.agents = tuple(dict.fromkeys(self._speaks.values()))
         control = case.stream(CONTROL) or case.stream(FULL)
+        witnesses = [control] if control is not None else [case.stream(role) for role in instead]
+        there = [stream for stream in witnesses if stream is not None and stream.transcript.is_event_stream]
         self._messages: dict[str, tuple[str, str, str]] = {}  # id: session, role, agent
         self._events: dict[str, str] = {}  # id of an event: its session, as the control stream says
-        shown = [] if control is None or not control.transcript.is_event_stream else live(control)
+        shown = [message for stream in there for message in live(stream)]
         for message in shown:
             info = message_info(message)
             if info is not None and info.id:
@@ -44,7 +49,7 @@ class Ledger:
         self._counts = self._count(shown)
         self.total = sum(self._counts.values())
         self.problem = ""
-        if control is None or not control.transcript.is_event_stream:
+        if not there:
             self.problem = "there is no control stream"
         elif not self._counts.get(self.a) or (self.b in self._speaks and not self._counts.get(self.b)):
             self.problem = "the control stream does not show the turns of both sessions"

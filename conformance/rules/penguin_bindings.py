@@ -1,6 +1,6 @@
 """PG-FLT-06, PG-FLT-08: which directory a session is bound to, and that looking changes nothing.
 
-Source: Penguin SSE Endpoint Documentation, §Query Parameters (`directory`).
+Source: Penguin SSE Endpoint Documentation, §Query Parameters (`directory`); OpenCode server API, GET /event.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from conformance.rules.base import Case, check
 
 
 def _directories(case: Case) -> tuple[list[Finding], int, str]:
-    ledger = Ledger(case)
+    ledger = Ledger(case, instead=("in-a", "in-b"))  # a stream that is always one directory's shows its own turn
     findings: list[Finding] = []
     judged = 0
     for role, other in (("in-a", ledger.b), ("in-b", ledger.a)):
