@@ -78,11 +78,16 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A protocol revision: its name ("penguin/2"), title and the document that describes it."""
+    """A protocol revision: its name ("penguin/2"), title and the document that describes it.
+
+    `elsewhere` are the paths (`*` stands for anything) of other event streams of such a server: what is said here is
+    not said of them.
+    """
 
     protocol: str
     title: str
     document: str
+    elsewhere: tuple[str, ...] = ()
 
 
 @cache
@@ -90,7 +95,12 @@ def revisions() -> Mapping[str, Revision]:
     """The protocol revisions that are shipped, by name."""
     rows = _read(schema_root() / "protocols.yaml")["protocols"]
     return MappingProxyType(
-        {row["protocol"]: Revision(row["protocol"], row["title"], row["document"]) for row in rows}
+        {
+            row["protocol"]: Revision(
+                row["protocol"], row["title"], row["document"], tuple(row.get("elsewhere", ()))
+            )
+            for row in rows
+        }
     )
 
 
@@ -105,7 +115,7 @@ def catalogue(protocol: str) -> Catalogue:
     if protocol not in revisions():
         raise SchemaError(f"there is no protocol {protocol!r}: known are {', '.join(protocols())}")
     found: dict[str, Requirement] = {}
-    for family in ("sse", protocol.partition("/")[0], *_other_families(protocol)):
+    for family in ("sse", protocol.partition("/")[0]):
         for row in _rows(family):
             if _applies(row, protocol):
                 if row["id"] in found:
@@ -134,12 +144,6 @@ def has_capability(profile: Profile, name: str) -> bool:
     declared = getattr(profile.capabilities, name) not in (None, False, ())
     # A confinement can be judged only where its border is known.
     return declared and (name != "workspace" or profile.workspace is not None)
-
-
-def _other_families(protocol: str) -> tuple[str, ...]:
-    own = protocol.partition("/")[0]
-    files = sorted((schema_root() / "requirements").glob("*.yaml"))
-    return tuple(path.stem for path in files if path.stem not in ("sse", own))
 
 
 @cache

@@ -16,7 +16,7 @@ from conformance.catalogue import protocols
 from conformance.findings import Verdict
 from conformance.judge import HarnessError, Result
 from conformance.live_input import LiveInput
-from conformance.offline import judge_observation
+from conformance.offline import elsewhere, judge_observation
 from conformance.recorded import RecordingError, read_recording
 from conformance.redact import Redactor
 from conformance.report.exhibits import Exhibit, exhibited
@@ -196,6 +196,8 @@ def _text(document: RunResult, observation: Observation, results: Sequence[Resul
         for result in results:
             reason = f" ({result.reason})" if result.reason else ""
             parts.append(f"{result.requirement.id:<14} {result.verdict.value}{reason}")
+    if other := elsewhere(observation):
+        parts.append(f"{other}; only what holds for every event stream was judged")
     if not any(exchange.transcript.is_event_stream for exchange in case.exchanges):
         parts.append("this is a plain HTTP answer, not an event stream: only what holds for those was judged")
     return "\n".join([*parts, document.summary_line()])

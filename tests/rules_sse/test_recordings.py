@@ -26,11 +26,14 @@ def _rows() -> Iterator[tuple[str, str, dict[str, str]]]:
 
 
 ROWS = [pytest.param(*row, id=f"{row[1]} {Path(row[0]).stem}") for row in _rows()]
-PLAIN = [
-    (str(FOLDER / group["files"] / f"{name}.sse"), group["protocol"])
-    for group in EXPECTED
-    for name in group["plain"]
-]
+PLAIN, ELSEWHERE = (
+    [
+        (str(FOLDER / group["files"] / f"{name}.sse"), group["protocol"])
+        for group in EXPECTED
+        for name in group.get(kind, ())
+    ]
+    for kind in ("plain", "elsewhere")
+)
 
 
 @pytest.mark.parametrize(("path", "protocol", "red"), ROWS)
@@ -46,6 +49,20 @@ def test_each_verdict_is_the_experts(path: str, protocol: str, red: dict[str, st
     assert {"SSE-FMT-01", "SSE-FMT-02", "SSE-FMT-04a", "SSE-FMT-04b", "SSE-FMT-06a", "SSE-EVT-02a"} <= passed
 
 
+@pytest.mark.parametrize(("path", "protocol"), ELSEWHERE)
+def test_another_stream_of_such_a_server_is_judged_as_a_stream_alone(path: str, protocol: str) -> None:
+    results = judge_observation(read_recording(path, protocol))
+    assert all(result.verdict in GREEN for result in results)
+    own = [result for result in results if not result.requirement.id.startswith("SSE-")]
+    assert own
+    assert {result.verdict for result in own} == {Verdict.NOT_APPLICABLE}
+    assert {result.reason for result in own} == {
+        f"recorded from /api/event, whose events have an envelope of their own: {protocol} does not describe it"
+    }
+    passed = {result.requirement.id for result in results if result.verdict is Verdict.PASS}
+    assert {"SSE-FMT-01", "SSE-FMT-06a", "SSE-CON-01", "SSE-HTTP-04a"} <= passed
+
+
 @pytest.mark.parametrize(("path", "protocol"), PLAIN)
 def test_plain_answers_are_told_from_streams(path: str, protocol: str) -> None:
     observation = read_recording(path, protocol)
@@ -55,7 +72,7 @@ def test_plain_answers_are_told_from_streams(path: str, protocol: str) -> None:
 
 
 def test_every_recording_is_expected_to_be_something() -> None:
-    said = {Path(path) for path, _, _ in _rows()} | {Path(path) for path, _ in PLAIN}
+    said = {Path(path) for path, _, _ in _rows()} | {Path(path) for path, _ in (*PLAIN, *ELSEWHERE)}
     assert said == set(FOLDER.rglob("*.sse"))
 
 

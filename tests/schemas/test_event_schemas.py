@@ -27,6 +27,8 @@ ALL = [(protocol, strict) for protocol in protocols() for strict in (False, True
 def recorded(server: str) -> Iterator[tuple[str, Any]]:
     """Every JSON event of the kept recordings of a server, with the file's name."""
     for path in sorted((RECORDINGS / server).glob("*.sse")):
+        if path.stem.endswith(".api"):
+            continue  # another stream of the server
         for block in Decoder().feed(path.read_bytes(), 0.0):
             if block.dispatch is not None:
                 yield path.name, json.loads(block.dispatch.data)
