@@ -117,6 +117,9 @@ class Profile:
     name: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     script: bool = True
+    rewrites_text: bool = (
+        False  # a plugin of the target rewrites what was said, so the increments tell what it was
+    )
     model_url: str | None = None
     workspace: str | None = None
     agent: str = "default"

@@ -233,6 +233,7 @@ def _build(data: Mapping[str, Any], protocol: str, url: str) -> Profile:
         name=data["name"],
         headers=tuple(data.get("headers", {}).items()),
         script=data.get("script", True),
+        rewrites_text=data.get("rewrites_text", False),
         model_url=data.get("model_url"),
         workspace=data.get("workspace"),
         agent=data.get("agent", "default"),

@@ -17,7 +17,9 @@ from conformance.rules.base import Case, check
 
 
 def _directories(case: Case) -> tuple[list[Finding], int, str]:
-    ledger = Ledger(case, instead=("in-a", "in-b"))  # a stream that is always one directory's shows its own turn
+    ledger = Ledger(
+        case, instead=("in-a", "in-b")
+    )  # a stream that is always one directory's shows its own turn
     findings: list[Finding] = []
     judged = 0
     for role, other in (("in-a", ledger.b), ("in-b", ledger.a)):

@@ -51,11 +51,13 @@ class _Growing:
 class DeltasMakeTheText(RuleByType):
     """Joined deltas equal the final text, and text only grows. Remembers the 256 parts that changed last.
 
-    Deltas and text are compared when the turn has ended, not event by event: a snapshot may run ahead.
+    Deltas and text are compared when the turn has ended, not event by event: a snapshot may run ahead. Texts that a
+    declared plugin rewrites are not compared.
     """
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
+        self._rewritten = context.profile.rewrites_text
         self._beginnings = Beginnings(context)
         self._parts: OrderedDict[str, _Growing] = OrderedDict()
         self._changed: dict[str, set[str]] = {}  # by session: parts that changed since they were compared
@@ -103,7 +105,7 @@ class DeltasMakeTheText(RuleByType):
             self.judged += 1
             found = (self._late(message, part, delta),)
         if text is not None:
-            if before is not None:
+            if before is not None and not self._rewritten:
                 self.judged += 1
                 if not text.startswith(before):
                     found = (*found, self._not_grown(message, part, before, text))
@@ -185,7 +187,7 @@ class DeltasMakeTheText(RuleByType):
             part = self._parts[identity]
             part.changed = False
             # Increments after the last text: its final text was not told, as of a part whose turn failed.
-            if not part.deltas or part.text is None or part.apart:
+            if not part.deltas or part.text is None or part.apart or self._rewritten:
                 continue
             self.judged += 1
             # They may go on from the text before them, which may as well have run ahead of them.

@@ -45,7 +45,8 @@ def said(stream: Stream, session: str = "") -> Said:
     AgentSmithy: the joined `content` of every `chat` event (a stream is one dialog's answer: `session` is not
     asked). Penguin and OpenCode: the final text of each text part of an assistant's message of that session ("" for
     any), in the order in which the parts began: as told last, with the increments that came since. Removed parts and
-    messages, and the user's own, do not count. Reasoning likewise.
+    messages, and the user's own, do not count. Where a declared plugin rewrites texts, the joined increments stand for
+    them. Reasoning likewise.
     """
     reader: Callable[[Stream, str], Said] = _agentsmithy if stream.profile.family == "agentsmithy" else _parts
     return reader(stream, session)
@@ -112,12 +113,16 @@ def _agentsmithy(stream: Stream, session: str) -> Said:
 
 @dataclass(slots=True)
 class _Part:
-    """A text or reasoning part as it grew: its text as told last, and the increments that came since."""
+    """A text or reasoning part as it grew: its text as told last, and the increments that came since.
+
+    `grown`: an increment came.
+    """
 
     kind: str
     message_id: str
     last: Message
     pieces: list[str] = field(default_factory=list)
+    grown: bool = False
 
     @property
     def final(self) -> str:
@@ -125,10 +130,14 @@ class _Part:
 
 
 class _Parts:
-    """The parts of one session, as the events announce, grow and remove them (`message.part.updated` …)."""
+    """The parts of one session, as the events announce, grow and remove them (`message.part.updated` …).
 
-    def __init__(self, session: str) -> None:
+    `rewritten`: final texts are a plugin's, so that what was said is told by the increments, where there are any.
+    """
+
+    def __init__(self, session: str, *, rewritten: bool = False) -> None:
         self.session = session
+        self.rewritten = rewritten
         self.roles: dict[str, str] = {}
         self.parts: dict[tuple[str, ...], _Part] = {}
         self.removed: set[str] = set()
@@ -172,10 +181,12 @@ class _Parts:
         if entry is None:
             entry = self.parts[key] = _Part(part.type, part.message, message)
         entry.last = message
-        if part.text is not None:
-            entry.pieces = [part.text]
+        told = part.text is not None and not (self.rewritten and (entry.grown or part.delta))
+        if told:
+            entry.pieces = [part.text or ""]
         elif part.delta is not None:
             entry.pieces.append(part.delta)
+        entry.grown = entry.grown or bool(part.delta)
 
     def _increment(self, message: Message, part: PartInfo) -> None:
         # An increment does not say what kind of part it is of: one of an unknown part is nobody's words.
@@ -183,6 +194,7 @@ class _Parts:
         if entry is not None and part.delta is not None and self._ours(part.session):
             entry.last = message
             entry.pieces.append(part.delta)
+            entry.grown = True
 
     def _key(self, part: PartInfo) -> tuple[str, ...]:
         if part.id:
@@ -212,7 +224,7 @@ def _begins(before: str, text: str, delta: str | None) -> bool:
 
 
 def _parts(stream: Stream, session: str) -> Said:
-    parts = _Parts(session)
+    parts = _Parts(session, rewritten=stream.profile.rewrites_text)
     for message in stream.read():
         parts.feed(message)
     return Said(

@@ -42,18 +42,20 @@ def test_every_revision_ships_a_default(protocol: str) -> None:
     assert profile.name == f"{protocol} default"
     assert profile.script
     assert profile.capabilities == Capabilities(resume=protocol == "penguin/2")
-    assert profile.tools == Tools(
-        read=Tool("read_file"),
-        edit=Tool("write_to_file", content="content"),
-        delete=Tool("delete_file") if protocol == "agentsmithy/2" else None,
-    )
+    if protocol == "opencode/1":
+        read, edit = Tool("read", path="filePath"), Tool("write", path="filePath", content="content")
+    else:
+        read, edit = Tool("read_file"), Tool("write_to_file", content="content")
+    delete = Tool("delete_file") if protocol == "agentsmithy/2" else None
+    assert profile.tools == Tools(read=read, edit=edit, delete=delete)
     assert profile.limits == Limits()
     assert profile.allow is None
 
 
 def test_what_is_shipped_is_valid_and_loads_by_name() -> None:
     shipped = shipped_profiles()
-    assert set(shipped) == {*(p.replace("/", "-") for p in protocols()), "penguin-0.9", "agentsmithy-1.13"}
+    defaults = {protocol.replace("/", "-") for protocol in protocols()}
+    assert set(shipped) == defaults | {"penguin-0.9", "agentsmithy-1.13", "opencode-1.18"}
     for name, path in shipped.items():
         assert problems(own_validator("profile"), tomllib.loads(path.read_text(encoding="utf-8"))) == ()
         assert load_profile(name, url=URL).url == URL
