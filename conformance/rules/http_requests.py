@@ -114,8 +114,9 @@ def head_method(case: Case) -> Judgement:
                 "HEAD has a body", expected="nothing after the head", observed=f"{surplus} bytes"
             )
         )
-    # A refusal is over with its head; a stream that is served to HEAD may run on behind it.
-    if 200 <= head.status < 300 and not case.observation.fact("peer_closed", True):
+    # A refusal is over with its head, and so is a page; a stream that is served to HEAD may run on behind it.
+    stream = 200 <= head.status < 300 and head.media_type == "text/event-stream"
+    if stream and not case.observation.fact("peer_closed", True):
         findings.append(
             exchange.finding(
                 "HEAD does not end",

@@ -6,10 +6,12 @@ Source: Penguin SSE Endpoint Documentation, §Architecture (one EventBus, many s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from conformance.exchanges import STALL
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import message_info, part_info, session_of
+from conformance.parts import SYNTHETIC, event_id, message_info, part_info, session_of, tells_of_sessions
 from conformance.penguin import BUSES, CONTROL, FAN_OUT, TOGETHER
 from conformance.rules._penguin import brief, canonical, live, scripts_of, until_common_fence
 from conformance.rules.base import Case, Stream, check
@@ -74,6 +76,57 @@ def same_events_of_a_session(case: Case) -> Judgement:
                         )
                     )
     return Judgement(tuple(findings), judged)
+
+
+_SHOWN = 10  # events with two contents that are told of; there may be thousands
+
+
+@check("PG-FAN-01a", probes=[STALL], families=BUSES, every=False)
+def same_content_under_one_id(case: Case) -> Judgement:
+    """An event has one content, also for a subscriber that reads it late; increments may be joined for that one."""
+    stalled, witness = case.stream("stalled"), case.stream("witness")
+    if stalled is None or witness is None or not tells_of_sessions(case.profile.protocol):
+        return Judgement()  # penguin/1 has no ids: a server may count them for each connection
+    told = {name: message for message in witness.read() if (name := _whole_event(message))}
+    findings: list[Finding] = []
+    judged = 0
+    for message in stalled.read():
+        other = told.get(_whole_event(message))
+        if other is None:
+            continue
+        judged += 1
+        if len(findings) < _SHOWN and (place := _apart(other.body, message.body)):
+            name, early, late = place
+            findings.append(
+                stalled.finding(
+                    "one event has two contents",
+                    expected=f"event {event_id(message)} as another subscriber got it {_before(message, other)}: "
+                    f"{name} {early}",
+                    observed=f"{brief(message)} with {name} {late}",
+                    at=message,
+                )
+            )
+    return Judgement(tuple(findings), judged)
+
+
+def _whole_event(message: Message) -> str:
+    """The id of an event that is not about a part of a message and not of one connection alone, "" of others."""
+    apart = message.type in SYNTHETIC or part_info(message) is not None
+    return "" if apart else event_id(message)
+
+
+def _apart(early: Any, late: Any, path: str = "") -> tuple[str, str, str] | None:
+    """Where two JSON values differ first, and what stands there, in brief; None where they are equal."""
+    if isinstance(early, dict) and isinstance(late, dict):
+        for name in [*early, *(name for name in late if name not in early)]:
+            if found := _apart(early.get(name), late.get(name), f"{path}.{name}" if path else name):
+                return found
+        return None
+    return None if early == late else (path, canonical(early)[:80], canonical(late)[:80])
+
+
+def _before(late: Message, early: Message) -> str:
+    return f"{late.event.at - early.event.at:.1f} s before"
 
 
 @check("PG-FAN-01b", probes=[FAN_OUT], families=BUSES)

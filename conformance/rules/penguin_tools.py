@@ -154,7 +154,10 @@ def failing_tools_end_in_error(case: Case) -> Judgement:
     judged = 0
     for stream, session, calls in _sessions(case):
         parts = tool_parts(stream, session)
+        odd = _odd_names(calls, case.profile)
         for part in parts:
+            if part.names & odd:
+                continue  # what cannot be carried out may be shown as the tool that takes such calls
             judged += 1
             if len(part.names) > 1:
                 findings.append(
@@ -191,9 +194,7 @@ def odd_calls_end_in_error(case: Case) -> Judgement:
     findings: list[Finding] = []
     judged = 0
     for stream, session, calls in _sessions(case):
-        odd = {
-            name for call in calls if not _valid(call, case.profile) for name in _names(call, case.profile)
-        }
+        odd = _odd_names(calls, case.profile)
         for part in tool_parts(stream, session):
             if not part.names & odd:
                 continue
@@ -273,6 +274,11 @@ def _valid(call: ToolCall, profile: Profile) -> bool:
     """Whether the target has the tool and the call gives it its path."""
     tool = _declared(call, profile)
     return tool is not None and tool.path in call.args
+
+
+def _odd_names(calls: Iterable[ToolCall], profile: Profile) -> set[str]:
+    """The names under which calls may be shown that cannot be carried out."""
+    return {name for call in calls if not _valid(call, profile) for name in _names(call, profile)}
 
 
 def _names(call: ToolCall, profile: Profile) -> set[str]:

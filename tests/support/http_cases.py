@@ -74,16 +74,18 @@ def verdict(
     facts: dict[str, Any] | None = None,
     scripts: dict[str, Script] | None = None,
     answered_at: float | None = None,
+    session: str = "",
 ) -> Judgement:
     """What the checks of a requirement say of one observation of that probe, together.
 
-    `answered_at`: when every prompt had its own answer, a good one.
+    `answered_at`: when every prompt had its own answer, a good one; all of them were sent to `session`.
     """
     target = profile(on) if isinstance(on, str) else on
     actions = tuple(
         Action(
             0.0,
             "prompt",
+            session=session,
             stream=role,
             script=script,
             status=None if answered_at is None else 200,
