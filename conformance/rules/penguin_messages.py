@@ -268,7 +268,9 @@ class PartsEndBeforeTheirMessage(RuleByType):
         if info.id and info.role != "user":
             entry = known or self._announce(info)
             entry.excused = entry.excused or bool(info.error)
-            entry.completed = info.completed is not None if info.timed else entry.completed
+            # The first event of a message may be written late and say then that it is completed.
+            if known is not None and info.timed:
+                entry.completed = info.completed is not None
         return found
 
     def _status(self, message: Message) -> Iterable[Finding]:

@@ -234,10 +234,10 @@ def one_turn(name: str, profile: Profile | None = None) -> Scene:
 
 
 def findings(case: Case) -> dict[str, list[Finding]]:
-    """What the rules of the Penguin rows find, by requirement; rows that the revision does not have left out."""
+    """What the rules of the PG rows find, by requirement; rows that the revision does not have left out."""
     rows = {row.id for row in catalogue(case.profile.protocol).requirements if not row.excluded}
     found: dict[str, list[Finding]] = {}
-    for check in checks("penguin"):
+    for check in checks(case.profile.family):
         if not check.requirement.startswith("PG-") or check.requirement not in rows:
             continue
         if case.observation.probe in check.probes:
@@ -249,7 +249,7 @@ def judged(case: Case, requirement: str) -> int:
     """How much the checks of a requirement looked at."""
     return sum(
         check.judge(case).judged
-        for check in checks("penguin")
+        for check in checks(case.profile.family)
         if check.requirement == requirement and case.observation.probe in check.probes
     )
 
