@@ -62,11 +62,14 @@ def fan_out(stalled: list[bytes], witness: list[bytes]) -> Any:
 
 
 def test_an_event_that_came_late_with_another_content_is_no_hole() -> None:
-    read = [CONNECTED, EARLY, delta(2, "a"), FENCE]
-    said = stall("SSE-LIVE-03", [CONNECTED, LATE, delta(2, "a"), FENCE], read)
+    last = message(3, time={"created": 1, "completed": 9}, tokens={"input": 77})
+    read = [CONNECTED, EARLY, delta(2, "a"), last, FENCE]
+    said = stall("SSE-LIVE-03", [CONNECTED, LATE, delta(2, "a"), last, FENCE], read)
     assert said.findings == ()
     assert said.judged > 0
-    assert stall("SSE-LIVE-03", [CONNECTED, delta(2, "a"), FENCE], read).findings
+    assert "hole" in stall("SSE-LIVE-03", [CONNECTED, delta(2, "a"), last, FENCE], read).findings[0].title
+    other = [CONNECTED, delta(2, "a"), EARLY, last, FENCE]
+    assert "order" in stall("SSE-LIVE-03", other, read).findings[0].title
 
 
 def test_it_is_one_event_with_two_contents() -> None:
