@@ -119,7 +119,9 @@ class DeltasMakeTheText(RuleByType):
             growing.joined = text if text == joined else joined  # one string in memory, not two
         if part.ended:
             growing.ended = True
-        self._note(message, part.id, growing)
+        growing.last = message
+        if not growing.changed:
+            self._note(part.id, growing)
         return found
 
     def _increment(self, message: Message) -> Iterable[Finding]:
@@ -138,14 +140,14 @@ class DeltasMakeTheText(RuleByType):
         if not growing.deltas:
             growing.deltas, growing.base = True, growing.text or ""
         growing.apart.append(part.delta)
-        self._note(message, part.id, growing)
-        return found
-
-    def _note(self, message: Message, identity: str, growing: _Growing) -> None:
         growing.last = message
         if not growing.changed:
-            growing.changed = True
-            self._changed.setdefault(growing.session, set()).add(identity)
+            self._note(part.id, growing)
+        return found
+
+    def _note(self, identity: str, growing: _Growing) -> None:
+        growing.changed = True
+        self._changed.setdefault(growing.session, set()).add(identity)
 
     def _begin(self, message: Message, part: PartInfo) -> _Growing:
         growing = self._parts[part.id] = _Growing(message, session_of(message))

@@ -226,19 +226,14 @@ class PartsEndBeforeTheirMessage(RuleByType):
     def listener(self, kind: str) -> Listener | None:
         return {
             PART: self._part,
-            DELTA: self._increment,
+            DELTA: self._part,
             MESSAGE: self._message,
             STATUS: self._status,
             ERROR: self._error,
         }.get(kind)
 
     def _part(self, message: Message) -> Iterable[Finding]:
-        return self._changed(message, part_of(message))
-
-    def _increment(self, message: Message) -> Iterable[Finding]:
-        return self._changed(message, increment_of(message))
-
-    def _changed(self, message: Message, part: PartInfo) -> Iterable[Finding]:
+        part = part_of(message) if message.type == PART else increment_of(message)
         known = self._messages.get(part.message)
         if known is None:
             return ()
