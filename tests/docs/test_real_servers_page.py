@@ -24,7 +24,7 @@ def test_configuration_is_the_one_that_is_used() -> None:
 
 def test_environment_is_the_one_that_is_used(tmp_path: Path) -> None:
     used = OpenCode().environment(tmp_path, tmp_path, "http://127.0.0.1:1", "http://127.0.0.1:2")
-    named = set(re.findall(r"`(OPENCODE_\w+)`", PAGE)) - {"OPENCODE_SERVER_PASSWORD"}
+    named = set(re.findall(r"`(OPENCODE_\w+)`", PAGE)) | {"OPENCODE_SERVER_PASSWORD"}
     assert named == {name for name in used if name.startswith("OPENCODE_")}
 
 

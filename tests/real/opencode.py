@@ -11,16 +11,25 @@ after `--` go to pytest.
 
 from __future__ import annotations
 
+import base64
 import json
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.real.runner import MODEL, ROOT, Server, SetupError, main, output_of
 
 _ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+ORIGIN = "https://sse-conformance.example"
+
+
+def basic(user: str, password: str) -> str:
+    """The value of an Authorization header (RFC 7617)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
 
 
 class OpenCode(Server):
@@ -32,6 +41,10 @@ class OpenCode(Server):
     protocol = "opencode/1"
     health = "/global/health"
     profile = ROOT / "conformance" / "profiles" / "opencode-1.18.toml"
+    # Guarded, and open to one page: so that this is judged, too.
+    password = secrets.token_hex(12)
+    headers = MappingProxyType({"Authorization": basic("opencode", password)})
+    capabilities = MappingProxyType({"auth": "basic", "cors": [ORIGIN]})
 
     @property
     def binary(self) -> Path:
@@ -67,7 +80,7 @@ class OpenCode(Server):
     def command(self, url: str) -> list[str]:
         """Its server without a terminal."""
         host, _, port = url.removeprefix("http://").partition(":")
-        return [str(self.binary), "serve", "--hostname", host, "--port", port]
+        return [str(self.binary), "serve", "--hostname", host, "--port", port, "--cors", ORIGIN]
 
     def environment(self, scratch: Path, workspace: Path, url: str, model_url: str) -> dict[str, str]:
         """Everything that would ask the network is off; the scripted model is the only provider."""
@@ -80,6 +93,7 @@ class OpenCode(Server):
             **folders,
             **{f"OPENCODE_DISABLE_{name}": "1" for name in off},
             "OPENCODE_PURE": "1",
+            "OPENCODE_SERVER_PASSWORD": self.password,
             "OPENCODE_CONFIG_CONTENT": json.dumps(configuration(model_url)),
         }
 

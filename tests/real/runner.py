@@ -16,12 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "scripted"
@@ -58,7 +61,9 @@ class Server(ABC):
     short: str  # "penguin", for file names and for `make real-…`
     protocol: str
     health: str  # the path that answers 200 when it is ready
-    profile: Path  # what is declared about it
+    profile: Path  # what is declared about it, whoever runs it
+    headers: Mapping[str, str] = MappingProxyType({})  # that every request must carry
+    capabilities: Mapping[str, Any] = MappingProxyType({})  # that it has because of how it is started here
 
     def __init__(self, *, home: Path | None = None, report: Path | None = None) -> None:
         self.home = home or ROOT / ".real" / f"{self.short}-{self.version}"
@@ -108,11 +113,12 @@ class Server(ABC):
     def wait(self, started: subprocess.Popen[bytes], url: str, log: Path) -> None:
         """Return when the server is ready. Raises `SetupError`."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        asked = urllib.request.Request(f"{url}{self.health}", headers=dict(self.headers))
         deadline = time.monotonic() + READY
         while time.monotonic() < deadline and started.poll() is None:
             with (
                 contextlib.suppress(OSError, urllib.error.URLError),
-                opener.open(f"{url}{self.health}", timeout=5) as answer,
+                opener.open(asked, timeout=5) as answer,
             ):
                 if answer.status == 200:
                     return
@@ -120,10 +126,13 @@ class Server(ABC):
         raise SetupError(f"{self.name} did not answer: {tail(log)}")
 
     def profile_of(self, server: Running) -> Path:
-        """The shipped profile as a file that names this run's model and workspace, too."""
+        """The shipped profile as a file that says what is this run's own, too."""
+        declared = tomllib.loads(self.profile.read_text(encoding="utf-8"))
+        declared |= {"model_url": server.model_url, "workspace": str(server.workspace)}
+        declared["headers"] = dict(self.headers)
+        declared["capabilities"] |= self.capabilities
         path = server.scratch / "profile.toml"
-        own = f"model_url = {json.dumps(server.model_url)}\nworkspace = {json.dumps(str(server.workspace))}\n"
-        path.write_text(own + self.profile.read_text(encoding="utf-8"), encoding="utf-8")
+        path.write_text(toml(declared), encoding="utf-8")
         return path
 
     def judge(
@@ -205,6 +214,17 @@ def isolated(scratch: Path) -> dict[str, str]:
         "ALL_PROXY": NOWHERE,
         "NO_PROXY": "127.0.0.1,localhost",
     }
+
+
+def toml(table: Mapping[str, Any], path: str = "") -> str:
+    """A table as TOML; JSON's strings, numbers and lists are TOML's."""
+    values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    lines = [f"[{path}]"] if path else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    inner = (
+        toml(value, f"{path}.{key}" if path else key) for key, value in table.items() if key not in values
+    )
+    return "\n".join([*lines, *inner]) + "\n"
 
 
 def model_command() -> list[str]:

@@ -237,6 +237,11 @@ def test_profile_of_the_run_is_legal(server: Server, tmp_path: Path) -> None:
     profile = load_profile(server.profile_of(target), url="http://127.0.0.1:1", environ={})
     assert (profile.model_url, profile.workspace) == ("http://127.0.0.1:2", str(tmp_path / "w"))
     assert profile.protocol == server.protocol
+    shipped = load_profile(server.profile, url="http://127.0.0.1:1", environ={})
+    assert (profile.tools, profile.limits) == (shipped.tools, shipped.limits)
+    assert dict(profile.headers) == dict(server.headers)
+    for name, value in server.capabilities.items():
+        assert getattr(profile.capabilities, name) == (tuple(value) if isinstance(value, list) else value)
 
 
 def test_a_signal_stops_everything(server: Server, tmp_path: Path) -> None:
