@@ -130,9 +130,12 @@ def repeat(
     due = [(mode, n) for n in range(1, count + 1) for mode in modes if (mode, n) not in done]
     apart = [each for each in due if each[0] == "proxy" and jobs > 1]
     with ThreadPoolExecutor(jobs) as pool:
-        begun = [pool.submit(run, *each) for each in apart]
-        in_time = [run(*each) for each in due if each not in apart]
-        in_time += [each.result() for each in begun]
+        try:
+            begun = [pool.submit(run, *each) for each in apart]
+            in_time = [run(*each) for each in due if each not in apart]
+            in_time += [each.result() for each in begun]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # where it is interrupted, no run begins any more
     if not all(in_time):
         print(f"out of time after {max_seconds:g} s: call again to go on", flush=True)
     return runs
