@@ -104,6 +104,15 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Implementation:
+    """Which program the target is, in reports: its name, version and home page; "" where that is not said."""
+
+    name: str = ""
+    version: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What is declared about a target.
 
@@ -115,6 +124,7 @@ class Profile:
     protocol: str  # "penguin/2"
     url: str
     name: str = ""
+    implementation: Implementation = Implementation()
     headers: tuple[tuple[str, str], ...] = ()
     script: bool = True
     model_url: str | None = None
@@ -155,6 +165,7 @@ class Profile:
         tools = {k: None if v is None else Tool(**v) for k, v in data["tools"].items()}
         allow = data["allow"]
         data |= {
+            "implementation": Implementation(**data.get("implementation", {})),
             "headers": tuple((k, v) for k, v in data["headers"]),
             "capabilities": Capabilities(**caps),
             "tools": Tools(**tools),
@@ -176,4 +187,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-__all__ = ["Capabilities", "Effect", "Limits", "Profile", "Template", "Tls", "Tool", "Tools"]
+__all__ = [
+    "Capabilities",
+    "Effect",
+    "Implementation",
+    "Limits",
+    "Profile",
+    "Template",
+    "Tls",
+    "Tool",
+    "Tools",
+]

@@ -20,7 +20,17 @@ from urllib.parse import urlsplit
 from jsonschema.exceptions import ValidationError
 
 from conformance.catalogue import protocols
-from conformance.profile import Capabilities, Effect, Limits, Profile, Template, Tls, Tool, Tools
+from conformance.profile import (
+    Capabilities,
+    Effect,
+    Implementation,
+    Limits,
+    Profile,
+    Template,
+    Tls,
+    Tool,
+    Tools,
+)
 from conformance.schema_store import describe, own_validator
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
@@ -231,6 +241,7 @@ def _build(data: Mapping[str, Any], protocol: str, url: str) -> Profile:
         protocol=protocol,
         url=url,
         name=data["name"],
+        implementation=Implementation(**data.get("implementation", {})),
         headers=tuple(data.get("headers", {}).items()),
         script=data.get("script", True),
         model_url=data.get("model_url"),

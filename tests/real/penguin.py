@@ -282,7 +282,8 @@ def judge(server: Running, arguments: Sequence[str], *, strict_exit: bool) -> in
     REPORT.mkdir(parents=True)
     profile = server.scratch / "profile.toml"
     own = f"model_url = {json.dumps(server.model_url)}\nworkspace = {json.dumps(str(server.workspace))}\n"
-    profile.write_text(own + PROFILE.read_text(encoding="utf-8"), encoding="utf-8")
+    program = f'\n[implementation]\nname = "penguin-ai"\nversion = "{VERSION}"\n'
+    profile.write_text(own + PROFILE.read_text(encoding="utf-8") + program, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "--target", server.url, "--sse-protocol", "penguin/2"]
     command += ["--sse-profile", str(profile), "--sse-report", str(REPORT), *arguments]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
