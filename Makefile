@@ -10,10 +10,13 @@ NODE_READY := tests/node/node_modules/.ready
 TARGET ?=
 PROTOCOL ?=
 REPORT ?= reports/latest
+# Result folders that `make matrix` publishes: of real servers, and of the reference and the tests' own.
+REAL ?=
+OURS ?=
 # More for pytest: make conformance ARGS="-k PG-FLT -n 2"
 ARGS ?=
 
-.PHONY: help conformance test check format bench proof evidence flake mutants docs real-penguin real-opencode build clean
+.PHONY: help conformance test check format bench proof evidence matrix flake mutants docs real-penguin real-opencode build clean
 
 help:
 	@echo "make conformance [TARGET=URL] [PROTOCOL=P/R] [ARGS=…]   judge a server (default: the built-in reference server)"
@@ -25,6 +28,7 @@ help:
 	@echo "make bench          benchmarks, side by side"
 	@echo "make real-penguin   judge a real penguin-ai server"
 	@echo "make real-opencode  judge a real OpenCode server"
+	@echo "make matrix         servers side by side, from published results (REAL='reports/real-penguin' takes a new one over)"
 	@echo "make docs           the requirement pages, from the catalogues"
 	@echo "make build          wheel and sdist in dist/"
 
@@ -55,6 +59,10 @@ proof: $(READY)
 
 flake: $(READY)
 	PYTHONPATH=. $(BIN)/python tests/proof/flake.py $(ARGS)
+
+# The matrix of the published results, after taking over those of real servers and of our own that are named.
+matrix: $(READY)
+	PYTHONPATH=. $(BIN)/python tests/proof/publish_results.py $(if $(REAL),--real $(REAL)) $(if $(OURS),--ours $(OURS))
 
 # What each requirement was seen to fail under and to pass on, from the matrix and from judged servers.
 evidence: $(READY)

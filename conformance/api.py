@@ -16,6 +16,7 @@ import re
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from conformance.observe.transport import TargetUnreachable
 from conformance.preflight import WrongEndpointError, preflight
 from conformance.profile import Profile
 from conformance.redact import Redactor
+from conformance.repoint import RepointError
 from conformance.report import documents
 from conformance.report.model import ResultRow, RunResult
 from conformance.results import declared, result_of
@@ -111,10 +113,13 @@ def judge(
 
     `profile` is a TOML file, the name of a shipped one, or a value; without it the protocol's own is used.
     `headers` go with every request and are secrets. `only` names requirements or what their ids begin with;
-    `allow` effect classes ("edit", "disrupt") for a server that is not on this machine. `strict`: closed schemas,
-    warnings fail. `timeout_scale` is a factor on every deadline, `max_seconds` a ceiling on the probing.
+    `allow` effect classes ("edit", "disrupt", "configure") for a server that is not on this machine. `strict`: closed
+    schemas, warnings fail. `timeout_scale` is a factor on every deadline, `max_seconds` a ceiling on the probing.
     `baseline` is a file of expected failures. `report` is a folder for the documents and exchanges (default: none
     but the exchanges of findings, in a temporary folder).
+
+    Where the profile gives leave (`repoint`), the server's model is the scripted one meanwhile; what cannot be put back
+    at the end is a `RuntimeWarning`.
 
     It needs no event loop and no pytest session, may be called from any thread, and works inside a running
     event loop too, but blocks it: there, `await judge_async(…)` lets a server of the same loop answer.
@@ -140,13 +145,15 @@ def judge(
     def judged() -> Verdicts:
         try:
             _look(target)
-            return _verdicts(run, target, chosen)
+            return _verdicts(run, _prepared(run, target), chosen)
         finally:
             run.close()
 
     try:
-        verdicts = _outside_of_any_loop(judged)
+        verdicts = _outside_of_any_loop(judged, run.close)
     finally:
+        for complaint in run.complaints:
+            warnings.warn(complaint, RuntimeWarning, stacklevel=2)
         if report is None:
             with contextlib.suppress(OSError):  # not empty: the exchanges of findings stay
                 directory.rmdir()
@@ -275,6 +282,14 @@ def _look(target: Target) -> None:
         raise WrongEndpointError(clean(str(error))) from None
 
 
+def _prepared(run: Run, target: Target) -> Target:
+    try:
+        prepared, _ = run.prepared(target)
+    except RepointError as error:
+        raise TargetError(str(error)) from None
+    return prepared
+
+
 def _verdicts(run: Run, target: Target, chosen: tuple[Requirement, ...]) -> Verdicts:
     assert target.profile is not None
     redactor, began = Redactor(target.profile), time.monotonic()
@@ -298,8 +313,11 @@ def _verdicts(run: Run, target: Target, chosen: tuple[Requirement, ...]) -> Verd
     return Verdicts(result, failures, run.directory)
 
 
-def _outside_of_any_loop(judged: Callable[[], Verdicts]) -> Verdicts:
-    """Call it here, or in a thread where an event loop runs here already (probes have loops of their own)."""
+def _outside_of_any_loop(judged: Callable[[], Verdicts], close: Callable[[], None]) -> Verdicts:
+    """Call it here, or in a thread where an event loop runs here already (probes have loops of their own).
+
+    That thread does not outlive the program: `close` is called where waiting for it is interrupted.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -314,7 +332,11 @@ def _outside_of_any_loop(judged: Callable[[], Verdicts]) -> Verdicts:
 
     thread = threading.Thread(target=work, name="sse-conformance", daemon=True)
     thread.start()
-    thread.join()
+    try:
+        thread.join()
+    except BaseException:
+        close()
+        raise
     found = said[0]
     if isinstance(found, TargetUnreachable):
         raise TargetUnreachable(

@@ -28,7 +28,11 @@ OPTIONS = {
         "SSE_WRITE_BASELINE",
         "write what fails now as a baseline",
     ),
-    "sse_allow": ("--sse-allow", "SSE_ALLOW", "effect classes allowed on a remote target: edit,disrupt"),
+    "sse_allow": (
+        "--sse-allow",
+        "SSE_ALLOW",
+        "effect classes allowed on a remote target: edit,disrupt,configure",
+    ),
     "sse_report": ("--sse-report", "SSE_REPORT", "directory for results, summary and exchanges"),
     "sse_timeout_scale": ("--sse-timeout-scale", "SSE_TIMEOUT_SCALE", "factor on every deadline (default 1)"),
     "sse_max_seconds": (

@@ -15,6 +15,7 @@ class Effect(StrEnum):
     PROMPT = "prompt"  # costs model calls
     EDIT = "edit"  # tools that write inside the workspace
     DISRUPT = "disrupt"  # resets in numbers, stalled readers, floods, path escapes
+    CONFIGURE = "configure"  # changes the target's settings for the run, and puts them back
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,27 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Implementation:
+    """Which program the target is, in reports: its name, version and home page; "" where that is not said."""
+
+    name: str = ""
+    version: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repoint:
+    """Leave to point the target's model at the scripted one for a run (AgentSmithy: `PUT /api/config`).
+
+    `provider` is the one of the target's settings whose `base_url` is changed; `restore` is what that was, for a
+    target whose settings cannot be read.
+    """
+
+    provider: str = "openai"
+    restore: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What is declared about a target.
 
@@ -115,12 +137,14 @@ class Profile:
     protocol: str  # "penguin/2"
     url: str
     name: str = ""
+    implementation: Implementation = Implementation()
     headers: tuple[tuple[str, str], ...] = ()
     script: bool = True
     rewrites_text: bool = (
         False  # a plugin of the target rewrites what was said, so the increments tell what it was
     )
     model_url: str | None = None
+    repoint: Repoint | None = None
     workspace: str | None = None
     agent: str = "default"
     capabilities: Capabilities = Capabilities()
@@ -156,13 +180,15 @@ class Profile:
         caps = dict(data["capabilities"])
         caps["cors"] = tuple(caps["cors"])
         tools = {k: None if v is None else Tool(**v) for k, v in data["tools"].items()}
-        allow = data["allow"]
+        allow, repoint = data["allow"], data.get("repoint")  # older observations have no such member
         data |= {
+            "implementation": Implementation(**data.get("implementation", {})),
             "headers": tuple((k, v) for k, v in data["headers"]),
             "capabilities": Capabilities(**caps),
             "tools": Tools(**tools),
             "limits": Limits(**data["limits"]),
             "tls": Tls(**data["tls"]),
+            "repoint": None if repoint is None else Repoint(**repoint),
             "stimulus": tuple((name, Template(**t)) for name, t in data["stimulus"]),
             "allow": None if allow is None else tuple(Effect(e) for e in allow),
             "allow_inconclusive": tuple(data["allow_inconclusive"]),
@@ -179,4 +205,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-__all__ = ["Capabilities", "Effect", "Limits", "Profile", "Template", "Tls", "Tool", "Tools"]
+__all__ = [
+    "Capabilities",
+    "Effect",
+    "Implementation",
+    "Limits",
+    "Profile",
+    "Repoint",
+    "Template",
+    "Tls",
+    "Tool",
+    "Tools",
+]

@@ -1,7 +1,8 @@
 """Profile files: TOML in, a `Profile` out, or one line that says what is wrong and where.
 
-A file says what differs from the default profile of its protocol revision; the defaults are shipped as files
-of the same kind (`conformance/profiles/`). Every mistake is a `ProfileError`: nothing is silently ignored.
+A file says what differs from the default profile of its protocol revision, or from the shipped one that it `extends`.
+What is shipped are files of the same kind (`conformance/profiles/`). Every mistake is a `ProfileError`: nothing is
+silently ignored.
 """
 
 from __future__ import annotations
@@ -20,7 +21,18 @@ from urllib.parse import urlsplit
 from jsonschema.exceptions import ValidationError
 
 from conformance.catalogue import protocols
-from conformance.profile import Capabilities, Effect, Limits, Profile, Template, Tls, Tool, Tools
+from conformance.profile import (
+    Capabilities,
+    Effect,
+    Implementation,
+    Limits,
+    Profile,
+    Repoint,
+    Template,
+    Tls,
+    Tool,
+    Tools,
+)
 from conformance.schema_store import describe, own_validator
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}?")
@@ -61,8 +73,9 @@ def load_profile(
     Raises `ProfileError` for everything that is wrong with it.
     """
     file = _find(path)
-    raw = _read(file)
-    _check(raw, file)
+    own = _read(file)
+    _check(own, file)
+    raw = _merged(_extended(own["extends"], file), own) if "extends" in own else own
     revision = protocol or raw.get("protocol")
     if revision is None:
         raise ProfileError(f'{file}: names no protocol: say protocol = "penguin/2", or use --sse-protocol')
@@ -71,8 +84,16 @@ def load_profile(
         raise ProfileError(f'{file}: names no url: say url = "http://…", or use --target')
     data = _merged(_defaults(revision, f"{file}: protocol"), raw)
     data["headers"] = _headers(raw.get("headers", {}), file, os.environ if environ is None else environ)
-    data["name"] = raw.get("name", file.stem)
+    data["name"] = own.get("name", file.stem)
+    _check_repoint(data, revision, file)
     return _build(data, revision, _base_url(base, "--target" if url else f"{file}: url"))
+
+
+def _extended(name: str, file: Path) -> Mapping[str, Any]:
+    shipped = shipped_profiles()
+    if name not in shipped:
+        raise ProfileError(f"{file}: extends: shipped are {', '.join(shipped)}, but not {name!r}")
+    return _read(shipped[name])
 
 
 def _find(path: str | Path) -> Path:
@@ -122,6 +143,15 @@ def _check(raw: Mapping[str, Any], file: Path) -> None:
     for key, value in _numbers(raw):
         if not math.isfinite(value):
             raise ProfileError(f"{file}: {key}: expected a finite number, got {value}")
+
+
+def _check_repoint(data: Mapping[str, Any], protocol: str, file: Path) -> None:
+    if data.get("repoint", False) is False:
+        return
+    if not protocol.startswith("agentsmithy/"):
+        raise ProfileError(f"{file}: repoint: {protocol} has no way to point a server's model elsewhere")
+    if not data.get("script", True):
+        raise ProfileError(f"{file}: repoint: there is nothing to point the model at with script = false")
 
 
 def _explained(error: ValidationError) -> str:
@@ -231,10 +261,12 @@ def _build(data: Mapping[str, Any], protocol: str, url: str) -> Profile:
         protocol=protocol,
         url=url,
         name=data["name"],
+        implementation=Implementation(**data.get("implementation", {})),
         headers=tuple(data.get("headers", {}).items()),
         script=data.get("script", True),
         rewrites_text=data.get("rewrites_text", False),
         model_url=data.get("model_url"),
+        repoint=Repoint(**repoint) if isinstance(repoint := data.get("repoint"), Mapping) else None,
         workspace=data.get("workspace"),
         agent=data.get("agent", "default"),
         capabilities=Capabilities(**capabilities),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from types import TracebackType
 
 from conformance.profile import Capabilities, Profile
 from conformance.profile_file import default_profile
+from conformance.program import Program
 
 HEARTBEAT = 1.0
 ORIGIN = "http://localhost:3000"
@@ -20,53 +19,36 @@ REPLAY = 2_000
 
 
 class ReferenceServer:
-    """Starts the server on entering and stops it on leaving, by its process id.
+    """Starts the server on entering and stops it on leaving.
 
     Raises `RuntimeError` (one line) where it does not start.
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
         self._workspace = tempfile.TemporaryDirectory(prefix="sse-conformance-workspace-")
         self._token = secrets.token_hex(12)
-        self._url = ""
+        options = ["--heartbeat", f"{HEARTBEAT:g}", "--workspace", self._workspace.name]
+        options += ["--auth", f"bearer:{self._token}", "--cors", ORIGIN]
+        options += ["--max-body", str(MAX_BODY), "--replay-buffer", str(REPLAY)]
+        self._program = Program("reference server", "reference_server", *options)
 
     def __enter__(self) -> ReferenceServer:
-        command = [sys.executable, "-m", "reference_server", "--port", "0", "--heartbeat", f"{HEARTBEAT:g}"]
-        command += ["--workspace", self._workspace.name, "--auth", f"bearer:{self._token}"]
-        command += ["--cors", ORIGIN, "--max-body", str(MAX_BODY), "--replay-buffer", str(REPLAY)]
-        with tempfile.TemporaryFile("w+") as errors:
-            self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, text=True
-            )
-            assert self._process.stdout is not None
-            line = self._process.stdout.readline()  # ends at once where the process does
-            if not line.startswith("listening on "):
-                self.__exit__(None, None, None)
-                errors.seek(0)
-                said = [line.strip(), *errors.read().strip().splitlines()][-1]
-                raise RuntimeError(f"the reference server did not start: {said}")
-        self._url = line.removeprefix("listening on ").strip()
+        try:
+            self._program.__enter__()
+        except RuntimeError:
+            self._workspace.cleanup()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        process = self._process
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+        self._program.__exit__(kind, error, trace)
         self._workspace.cleanup()
 
     def profile(self, protocol: str) -> Profile:
         """What is declared about this server, speaking that protocol revision."""
-        profile = default_profile(protocol, f"{self._url}/{protocol}")
+        profile = default_profile(protocol, f"{self._program.url}/{protocol}")
         capabilities: Capabilities = replace(
             profile.capabilities,
             heartbeat=HEARTBEAT,

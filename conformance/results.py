@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from conformance import __version__
 from conformance.catalogue import CAPABILITIES, has_capability, revisions
 from conformance.lab import allowed_effects
-from conformance.profile import Profile
+from conformance.profile import Implementation, Profile
 from conformance.redact import Redactor
 from conformance.report.model import Declared, ResultRow, RunResult
 from conformance.run import Run, Target
@@ -47,6 +48,7 @@ def result_of(
         target.protocol,
         ordered,
         name=BUILT_IN if profile is None else profile.name,
+        implementation=Implementation(BUILT_IN, __version__) if profile is None else profile.implementation,
         started=run.started,
         seconds=sum(row.seconds for row in ordered),
         title=revision.title,

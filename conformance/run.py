@@ -22,6 +22,7 @@ from conformance.observe.probe import Probe, probes
 from conformance.profile import Profile
 from conformance.redact import Redactor
 from conformance.reference import ReferenceServer
+from conformance.repoint import Repointing
 from conformance.report.exhibits import Exhibit, exhibited
 from conformance.report.failure import describe
 from conformance.report.model import FoundFinding, ResultRow
@@ -73,7 +74,7 @@ class _Redacting:
 
 
 class Run:
-    """What lives as long as the test session: laboratories, the built-in server, saved exchanges."""
+    """What lives as long as the test session: laboratories, the built-in server, a target's model, saved exchanges."""
 
     def __init__(
         self,
@@ -95,6 +96,8 @@ class Run:
         self._making = threading.Lock()
         self._resources = ExitStack()
         self._exhibits: dict[tuple[str, str], Exhibit] = {}
+        self.complaints: list[str] = []  # what could not be put back at the end
+        self._repointing = Repointing(self._resources, self.complaints.append)
         self._redactors: dict[str, _Redacting] = {}
 
     def lab(self, target: Target) -> Lab:
@@ -106,8 +109,17 @@ class Run:
                     lab.watch = partial(self.watch, target.key)
             return self._labs[target.key]
 
+    def prepared(self, target: Target) -> tuple[Target, str]:
+        """The target as it is judged, and what was done to it for that ("" if nothing): where its profile gives leave,
+        its model is the scripted one until `close`. Raises `RepointError` and `TargetUnreachable`.
+        """
+        if target.profile is None:
+            return target, ""
+        profile, said = self._repointing.point(target.profile)
+        return replace(target, profile=profile), said
+
     def close(self) -> None:
-        """Stop what was started."""
+        """Put back what was changed, and stop what was started. What cannot be put back is in `complaints`."""
         self._resources.close()
 
     def _profile(self, target: Target) -> Profile:

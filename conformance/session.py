@@ -6,15 +6,15 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Generator
-from dataclasses import asdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from conformance import __version__, exits, progress
+from conformance import __version__, exits, progress, termination
 from conformance.baseline import Baseline, BaselineError, dump, entries_of, load
 from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
@@ -25,6 +25,7 @@ from conformance.plugin import OPTIONS, is_strict, named_targets, setting
 from conformance.prefetch import Prefetch, Work
 from conformance.preflight import WrongEndpointError, endpoints_that_answer, preflight
 from conformance.redact import Redactor
+from conformance.repoint import RepointError
 from conformance.report import documents, files
 from conformance.report.model import Declared, ResultRow, RunResult
 from conformance.results import declared, result_of
@@ -32,6 +33,7 @@ from conformance.run import Judged, Run, Target, targets_of
 from conformance.targets import NoProtocolError, TargetError, TargetOptions, resolve
 
 _MARKERS = {Level.MUST: "must", Level.SHOULD: "should", Level.INFO: "info"}
+_MODELS = "sse_model_urls"  # what workers are told
 _JUDGED = pytest.StashKey[Judged]()
 
 
@@ -40,7 +42,8 @@ class JudgingSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.worker = hasattr(config, "workerinput")
+        told: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+        self.worker = told is not None
         try:
             self._read_options()
         except NoProtocolError as error:
@@ -57,6 +60,10 @@ class JudgingSession:
         self.gave_up: dict[str, str] = {}  # why a target was not probed to the end
         self.began = time.monotonic()
         self.harness_error = ""
+        self._told = 0  # complaints of the run that were written
+        self.done_to: dict[str, str] = {}  # what was done to a target to judge it
+        if told is not None:  # the controller has pointed them
+            self._take_models(told.get(_MODELS, {}))
         if getattr(config.option, "dist", "no") == "load":
             config.option.dist = "loadgroup"  # a target's probes run once: all its items stay on one worker
         if progress.wanted(config):
@@ -112,6 +119,40 @@ class JudgingSession:
                 pytest.exit(clean(f"target unreachable: {error}"), returncode=exits.UNREACHABLE)
             except WrongEndpointError as error:
                 pytest.exit(clean(f"wrong target: {error}"), returncode=exits.USAGE)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Point the models of targets at the scripted one, where there is leave. It is said at the head of the run."""
+        # Where a later plugin stops the session before it has begun, there is no end of a session either.
+        self.config.add_cleanup(self._close)
+        if any(target.profile is not None and target.profile.repoint for target in self.targets):
+            self.config.add_cleanup(termination.as_interrupt())
+        try:
+            for target in self.targets:
+                prepared, said = self.run.prepared(target)
+                self.targets = tuple(prepared if each is target else each for each in self.targets)
+                if said:
+                    self.done_to[target.key] = said
+        except TargetUnreachable as error:
+            pytest.exit(f"target unreachable: {error}", returncode=exits.UNREACHABLE)
+        except RepointError as error:
+            pytest.exit(str(error), returncode=exits.USAGE)
+        if self.config.option.verbose < 0:  # then there is no header
+            self._write([f"{key}: {said}" for key, said in self.done_to.items()])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker where the targets' models are: it points none itself."""
+        profiles = {target.key: target.profile for target in self.targets if target.profile is not None}
+        node.workerinput[_MODELS] = {key: profile.model_url for key, profile in profiles.items()}
+
+    def _take_models(self, urls: Mapping[str, str | None]) -> None:
+        self.targets = tuple(
+            target
+            if target.profile is None
+            else replace(target, profile=replace(target.profile, model_url=urls.get(target.key)))
+            for target in self.targets
+        )
 
     def pytest_report_header(self) -> list[str]:
         """Who is judged, by which profile, with whose consent."""
@@ -125,6 +166,8 @@ class JudgingSession:
             effects = ", ".join(sorted(effect.value for effect in allowed_effects(profile)))
             lines.append(f"  {target.key}: {shown.url} · effects allowed: {effects}")
             lines.append(f"    capabilities: {_declared(shown.capabilities)} · script: {shown.script}")
+            if target.key in self.done_to:
+                lines.append(f"    {self.done_to[target.key]}")
         return lines
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -239,7 +282,9 @@ class JudgingSession:
         if self.harness_error:
             session.exitstatus = exits.HARNESS
         yield
-        self.run.close()
+        self._close()
+        if self.run.complaints and session.exitstatus == exits.OK:
+            session.exitstatus = exits.HARNESS
         if not self.rows or self.worker:
             return
         results = self._results(int(session.exitstatus))
@@ -254,6 +299,14 @@ class JudgingSession:
         except OSError as error:  # a full disk, say: the verdicts were given, their documents are not there
             session.exitstatus = exits.USAGE
             lines.insert(0, f"{error.filename}: cannot be written: {error.strerror}")
+        self._write(lines)
+
+    def _close(self) -> None:
+        self.run.close()
+        self._write(self.run.complaints[self._told :])
+        self._told = len(self.run.complaints)
+
+    def _write(self, lines: Sequence[str]) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             for line in lines:

@@ -12,10 +12,10 @@ from pathlib import Path
 from conformance import exits
 from conformance.report.compare import Compared, Kind, compare_all
 from conformance.report.files import ResultError
-from conformance.report.formats import FORMATS, Rendering
+from conformance.report.formats import FORMATS, Format, Rendering
 from conformance.report.inputs import read_results
-from conformance.report.merge import merge
 from conformance.report.model import RunResult
+from conformance.report.pages import with_pages
 
 _EXAMPLES = """examples:
   sse-conformance report html reports/latest -o report.html
@@ -39,7 +39,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "report",
         help="render reports from result files, merge and compare them",
         description="Render a report from result files, merged and compared. Formats:\n"
-        + "\n".join(f"  {name:<10} {entry.help}" for name, entry in FORMATS.items()),
+        + "\n".join(f"  {name:<15} {entry.help}" for name, entry in FORMATS.items()),
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -71,8 +71,8 @@ def run(options: argparse.Namespace) -> int:
         able = ", ".join(name for name, entry in FORMATS.items() if entry.compares)
         return _usage(f"--compare: {options.format} cannot show changes, these can: {able}")
     try:
-        new = _merged(options.result, output)
-        compared = compare_all(_merged(options.compare, output), new) if options.compare else None
+        new = _read(options.result, output, chosen)
+        compared = compare_all(_read(options.compare, output, chosen), new) if options.compare else None
     except ResultError as error:
         return _usage(str(error))
     document = chosen.render(Rendering(new, compared))
@@ -86,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
     return exits.FAILED if kinds and compared is not None and _bad(compared, kinds) else exits.OK
 
 
-def _merged(paths: Sequence[Path], output: Path | None) -> tuple[RunResult, ...]:
-    """The results in these files, links to saved exchanges made relative to the document."""
+def _read(paths: Sequence[Path], output: Path | None, chosen: Format) -> tuple[RunResult, ...]:
+    """The results in these files, merged, with links to exchanges and pages made relative to the document."""
     folder = Path.cwd() if output is None else output.parent
     seen: dict[str, Path] = {}
     runs = []
@@ -95,8 +95,8 @@ def _merged(paths: Sequence[Path], output: Path | None) -> tuple[RunResult, ...]
         if found.id in seen:
             print(f"{path}: the same run as in {seen[found.id]}: it counts once", file=sys.stderr)
         seen.setdefault(found.id, path)
-        runs.append(_rebased(found, path.parent, folder))
-    return merge(runs)
+        runs.append(with_pages(_rebased(found, path.parent, folder), path, folder))
+    return chosen.merge(runs)
 
 
 def _rebased(run: RunResult, old: Path, new: Path) -> RunResult:
@@ -104,7 +104,11 @@ def _rebased(run: RunResult, old: Path, new: Path) -> RunResult:
         return Path(os.path.relpath(old / saved, new)).as_posix() if saved else ""
 
     rows = (
-        replace(row, findings=tuple(replace(finding, saved=moved(finding.saved)) for finding in row.findings))
+        replace(
+            row,
+            findings=tuple(replace(finding, saved=moved(finding.saved)) for finding in row.findings),
+            page=moved(row.page),
+        )
         for row in run.rows
     )
     return replace(run, rows=tuple(rows))

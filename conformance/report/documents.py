@@ -20,7 +20,7 @@ def write(directory: Path, runs: Sequence[RunResult], *, step_summary: bool = Fa
     `step_summary` appends the Markdown to the file that `GITHUB_STEP_SUMMARY` names, if it is set.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name, run in zip(_names(runs), runs, strict=True):
+    for name, run in zip(names(runs), runs, strict=True):
         (directory / name).write_text(files.dumps(run), encoding="utf-8")
     rendering = Rendering(tuple(runs))
     for format_name, name in WRITTEN.items():
@@ -30,8 +30,8 @@ def write(directory: Path, runs: Sequence[RunResult], *, step_summary: bool = Fa
             file.write(FORMATS["markdown"].render(rendering))
 
 
-def _names(runs: Sequence[RunResult]) -> list[str]:
-    """ "penguin-2.json", then "penguin-2-2.json" for another target of that revision."""
+def names(runs: Sequence[RunResult]) -> list[str]:
+    """Of their files: "penguin-2.json", then "penguin-2-2.json" for another target of that revision."""
     made: list[str] = []
     for number, run in enumerate(runs):
         same = sum(other.protocol == run.protocol for other in runs[:number])

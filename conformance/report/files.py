@@ -15,6 +15,7 @@ from typing import Any
 
 from conformance.catalogue import own_validator
 from conformance.findings import Level, Verdict
+from conformance.profile import Implementation
 from conformance.report.excerpt import Excerpt
 from conformance.report.model import Declared, FoundFinding, ResultRow, RunResult
 from conformance.report.timeline import Lane, Mark, MarkKind, Timeline
@@ -40,6 +41,7 @@ def document(run: RunResult) -> dict[str, Any]:
             "name": run.name,
             "started": run.started,
             "runs": run.runs,
+            "implementation": asdict(run.implementation),
             "testable": run.testable,
             "declared": {
                 "capabilities": [list(pair) for pair in run.declared.capabilities],
@@ -187,6 +189,7 @@ def _run(raw: Any, where: str) -> RunResult:
             exit_status=footer["exit_status"],
             gave_up=footer["gave_up"],
             runs=header["runs"],
+            implementation=Implementation(**header.get("implementation", {})),
             id=header["id"],
         )
     except (ValueError, binascii.Error) as error:

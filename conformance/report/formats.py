@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from conformance.report import badge, ctrf, files, html, markdown, text
+from conformance.report import badge, ctrf, files, html, html_matrix, markdown, markdown_matrix, text
 from conformance.report.compare import Compared
+from conformance.report.merge import merge, merge_implementations
 from conformance.report.model import RunResult
 
 
@@ -21,11 +22,15 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A format: what it is for, and how it is made. `compares` says whether it can show a comparison."""
+    """A format: what it is for, and how it is made.
+
+    `compares` says whether it can show a comparison, `merge` which results are runs of the same.
+    """
 
     help: str
     render: Callable[[Rendering], str]
     compares: bool = False
+    merge: Callable[[Iterable[RunResult]], tuple[RunResult, ...]] = merge
 
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
@@ -41,5 +46,15 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "ctrf": Format("Common Test Report Format, JSON", lambda r: ctrf.render(r.runs)),
         "badge": Format("shields.io endpoint, JSON", lambda r: badge.render(r.runs)),
         "badge-svg": Format("the same as a picture", lambda r: badge.render_svg(r.runs)),
+        "matrix": Format(
+            "requirements × implementations, one self-contained page",
+            lambda r: html_matrix.render(r.runs) + "\n",
+            merge=merge_implementations,
+        ),
+        "matrix-markdown": Format(
+            "the same for people without a browser",
+            lambda r: markdown_matrix.render(r.runs),
+            merge=merge_implementations,
+        ),
     }
 )

@@ -43,8 +43,8 @@ def render(runs: Sequence[RunResult], compared: Compared | None = None) -> str:
 def _render(shown: Sequence[RunView], changed: Sequence[ComparedView], findings: Mapping[str, Shown]) -> str:
     return page(
         "report.html",
-        styles=("report.css",),
-        scripts=("report.js",),
+        styles=("tools.css", "report.css"),
+        scripts=("tools.js", "report.js"),
         runs=shown,
         changed=changed,
         alone=sum(len(view.attention) for view in shown) == 1,

@@ -51,6 +51,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "text": html_text.visible,
+        "name": html_text.name,
         "prose": html_text.prose,
         "lines": html_text.lines,
         "seconds": html_text.seconds,

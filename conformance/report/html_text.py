@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 LONGEST = 1_000  # characters of one text of a server
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _CODE = re.compile(r"`([^`]+)`")
+_JOINT = re.compile(r"(?<=\w)[_/](?=\w)(?![^<]*>)")  # not within a tag
 _STRESS = re.compile(r"(?<![\w*])\*(\w+)\*(?![\w*])")
 
 
@@ -30,6 +31,11 @@ def plain(text: str) -> str:
 def visible(text: str, longest: int = LONGEST) -> Markup:
     """A stranger's text as markup: cut, escaped, and what cannot be seen shown as a marked escape."""
     return _marked(text, longest, keep="")
+
+
+def name(text: str, longest: int = LONGEST) -> Markup:
+    """The same for a name, which may be broken where its parts meet: `penguin_` `aiohttp`."""
+    return Markup(_JOINT.sub(r"\g<0><wbr>", str(visible(text, longest))))
 
 
 def lines(text: str, longest: int = 8_000) -> Markup:

@@ -128,7 +128,7 @@ def changes(compared: Compared, shown: Sequence[RunView]) -> tuple[ComparedView,
         ComparedView(
             pair.new.protocol,
             pair.new.target,
-            _when(pair.old.started),
+            when(pair.old.started),
             tuple(
                 ChangeView(
                     f"{keys[pair.new.id]}/{change.requirement}"
@@ -164,10 +164,10 @@ def _view(run: RunResult, key: str) -> RunView:
         run,
         _outcome(run),
         min((row.verdict for row in run.rows), key=rank.__getitem__, default=Verdict.NOT_APPLICABLE),
-        _when(run.started),
-        _parts(rows),
+        when(run.started),
+        parts_of(view.row for view in rows),
         tuple(
-            (LEVELS[level], _parts([row for row in rows if row.row.level is level]))
+            (LEVELS[level], parts_of(row.row for row in rows if row.row.level is level))
             for level in Level
             if any(row.row.level is level for row in rows)
         ),
@@ -202,7 +202,8 @@ def _areas(rows: Sequence[RowView]) -> Iterable[AreaView]:
     for (title, prefix), grouped in groupby(rows, key=lambda view: _area(view.row)):
         inside = tuple(grouped)
         rest = tuple(view for view in inside if not view.attention)
-        yield AreaView(title, prefix, rest, _parts(inside), tuple(view for view in inside if view.attention))
+        above = tuple(view for view in inside if view.attention)
+        yield AreaView(title, prefix, rest, parts_of(view.row for view in inside), above)
 
 
 def _area(row: ResultRow) -> tuple[str, str]:
@@ -210,8 +211,9 @@ def _area(row: ResultRow) -> tuple[str, str]:
     return row.group or prefix, prefix
 
 
-def _parts(rows: Iterable[RowView]) -> tuple[Part, ...]:
-    verdicts = [view.row.verdict for view in rows]
+def parts_of(rows: Iterable[ResultRow]) -> tuple[Part, ...]:
+    """How many of each verdict that was given, in the order of attention."""
+    verdicts = [row.verdict for row in rows]
     return tuple(
         Part(verdict.value, WORDS[verdict], verdicts.count(verdict))
         for verdict in ATTENTION
@@ -238,7 +240,8 @@ def _outcome(run: RunResult) -> str:
     return said if not run.hidden else f"{said}; the baseline hides {count(run.hidden, 'failure')}"
 
 
-def _when(started: str) -> str:
+def when(started: str) -> str:
+    """A wall clock time as people read it; as it is where it is none."""
     try:
         return f"{datetime.fromisoformat(started):%d %b %Y, %H:%M %Z}".strip().lstrip("0")
     except ValueError:

@@ -18,7 +18,7 @@ from conformance.report.compare import Compared, Kind
 from conformance.report.html_text import plain
 from conformance.report.model import ATTENTION, SHORT, ResultRow, RunResult
 
-_MARKS = {
+MARKS = {
     Verdict.FAIL: "❌ fail",
     Verdict.INCONCLUSIVE: "❓ inconclusive",
     Verdict.WARN: "⚠️ warn",
@@ -51,7 +51,7 @@ class Ready(str):
 
 def render(runs: Sequence[RunResult], compared: Compared | None = None) -> str:
     """One section for each run: the counts, what needs attention in full, then every row. Changes come first."""
-    template = _environment().get_template("summary.md")
+    template = environment().get_template("summary.md")
     shown = template.render(runs=[_View(run) for run in runs], compared=compared)
     return shown.rstrip("\n") + "\n"
 
@@ -69,7 +69,7 @@ class _View:
         self.attention += [row for row in run.rows if row not in self.attention and (row.flaky or row.red)]
         self.rows = [row for verdict in ATTENTION for row in run.rows if row.verdict is verdict]
         used = [verdict for verdict in (*SHORT, Verdict.EXPECTED) if run.counts[verdict]]
-        self.heads = [_MARKS[verdict] for verdict in used]
+        self.heads = [MARKS[verdict] for verdict in used]
         self.levels = [
             (_LEVELS[level], [counts[verdict] for verdict in used])
             for level, counts in run.counts_by_level.items()
@@ -78,7 +78,8 @@ class _View:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The template engine of every Markdown document of ours: what is printed is escaped."""
     made = Environment(
         loader=PackageLoader("conformance.report", "templates"),
         autoescape=False,  # that is HTML's; `finalize` escapes for Markdown
@@ -148,7 +149,7 @@ def prose(text: str) -> Ready:
 def mark(row: ResultRow) -> Ready:
     """The verdict in sign and word; with merged runs, how often it was given."""
     times, of = row.times
-    return Ready(_MARKS[row.verdict] + (f" ({times} of {of})" if row.flaky else ""))
+    return Ready(MARKS[row.verdict] + (f" ({times} of {of})" if row.flaky else ""))
 
 
 def _flat(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 
 from conformance.catalogue import SchemaError, catalogue
@@ -20,9 +20,18 @@ def merge(runs: Iterable[RunResult]) -> tuple[RunResult, ...]:
     Runs belong together where protocol, target, profile, suite version and everything declared are the same: then a
     difference between them is the target's doing. The same run given twice (by its id) counts once.
     """
+    return _grouped(runs, lambda run: run.target)
+
+
+def merge_implementations(runs: Iterable[RunResult]) -> tuple[RunResult, ...]:
+    """The same, but where the profile says which program it was, that counts instead of the address it had."""
+    return _grouped(runs, lambda run: run.implementation if run.implementation.name else run.target)
+
+
+def _grouped(runs: Iterable[RunResult], who: Callable[[RunResult], Hashable]) -> tuple[RunResult, ...]:
     groups: dict[Hashable, dict[str, RunResult]] = {}
     for run in runs:
-        key = (run.protocol, run.target, run.name, run.suite, run.declared)
+        key = (run.protocol, who(run), run.name, run.suite, run.declared)
         groups.setdefault(key, {}).setdefault(run.id, run)
     return tuple(_merged(tuple(group.values())) for group in groups.values())
 
@@ -81,4 +90,4 @@ def _in_order(protocol: str, names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: known.get(name, len(known)))
 
 
-__all__ = ["merge"]
+__all__ = ["merge", "merge_implementations"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from conformance import __version__
 from conformance.findings import Level, Verdict
 from conformance.judge import Result
+from conformance.profile import Implementation
 from conformance.report.excerpt import Excerpt
 from conformance.report.timeline import Timeline
 
@@ -66,7 +67,8 @@ class ResultRow:
     `baseline` is "" or what became of the baseline's entry: "expected", "stale" (it passes now), "expired".
     `red` says whether the row turned the run red: a failure, an inconclusive MUST, an entry to remove.
     `tally` is how often each verdict was given where several runs are merged, () for a single run; then
-    `verdict` is the one that needs most attention.
+    `verdict` is the one that needs most attention. `page` is where a report shows the row, "" if that is not known:
+    an address relative to the document.
     """
 
     requirement: str
@@ -85,6 +87,7 @@ class ResultRow:
     baseline: str = ""
     red: bool = False
     tally: tuple[tuple[Verdict, int], ...] = ()
+    page: str = ""
 
     @classmethod
     def of(
@@ -140,7 +143,7 @@ class RunResult:
     `seconds` is what probes and rules took, `duration` the wall time of the whole session. `testable` counts
     the requirements of the revision that can be tested. `exit_status` is the session's (`conformance.exits`),
     None where no session gave one. `gave_up` says why the target was not probed to the end, "" if it was.
-    `id` says nothing about the machine.
+    `implementation` says which program the target was. `id` says nothing about the machine.
     """
 
     target: str
@@ -158,7 +161,16 @@ class RunResult:
     exit_status: int | None = None
     gave_up: str = ""
     runs: int = 1
+    implementation: Implementation = field(default_factory=Implementation)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    @property
+    def label(self) -> str:
+        """What to call the program: as the profile names it, else the profile itself, else the target."""
+        said = self.implementation
+        if said.name:
+            return f"{said.name} {said.version}".strip()
+        return self.target if self.name in ("", f"{self.protocol} default") else self.name
 
     @property
     def counts(self) -> dict[Verdict, int]:

@@ -275,3 +275,18 @@ def test_the_model_call_of_a_client_that_has_gone(cancels: bool) -> None:
     observation = asyncio.run(run())
     assert observation.fact("model_call") == ("cancelled" if cancels else "open")
     assert observation.transcripts[0][1].ended is Ended.CLOSED_BY_US
+
+
+def test_a_scripted_model_that_is_not_there_ends_no_run() -> None:
+    """What its journal would show stays open; the target is judged on."""
+
+    async def run() -> Observation:
+        async with small_server(routes(streams(unfinished, end=False))) as server:
+            base = default_profile("agentsmithy/2", server.url)
+            profile = replace(base, model_url="http://127.0.0.1:9", limits=replace(base.limits, settle=0.1))
+            driver, recording = AgentSmithyDriver(profile), Recording(CLIENT_GONE, profile)
+            async with asyncio.timeout(30):
+                await probes("agentsmithy")[CLIENT_GONE].run(driver, recording)
+                return await recording.finish()
+
+    assert asyncio.run(run()).fact("model_call") is None

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -19,6 +20,7 @@ from conformance.findings import Level, Verdict
 from conformance.judge import Result
 from conformance.offline import judge_observation
 from conformance.recorded import read_recording
+from conformance.rules.base import Case
 from conformance.schema_store import schema_root
 from conformance.transcript import Observation
 from conformance.visible import NotationError, read_visible, visible
@@ -91,6 +93,34 @@ def test_what_is_said_to_follow_does_follow_somewhere(name: str) -> None:
     said = {other for p in where for other in examples(p)[name].follows}
     seen = {other for p in where for other in red(verdicts(p, name)[1], name)}
     assert said == seen
+
+
+PLACES = yaml.safe_load(Path(__file__).with_name("example_places.yaml").read_text(encoding="utf-8"))
+PLACED = [pytest.param(p, name, id=f"{p}-{name}") for p, rows in PLACES.items() for name in rows]
+
+
+@pytest.mark.parametrize(("protocol", "name"), PLACED)
+def test_the_evidence_is_where_it_belongs(protocol: str, name: str) -> None:
+    good, bad = verdicts(protocol, name)
+    found = [evidence.finding for evidence in bad[name].evidence]
+    said = [(f.role or "none") if f.event is None else f"{f.role or 'none'} {f.event}" for f in found]
+    assert {"judged": good[name].judged, "bad": said} == PLACES[protocol][name]
+
+
+@pytest.mark.parametrize(("protocol", "name"), ALL)
+def test_the_bytes_of_evidence_are_those_of_its_event(protocol: str, name: str) -> None:
+    bad, (_, results) = examples(protocol)[name].bad, verdicts(protocol, name)
+    exchanges = Case(bad)
+    for evidence in (each for result in results.values() for each in result.evidence):
+        finding, stream = evidence.finding, exchanges.stream(evidence.finding.role)
+        if finding.span is None:
+            continue
+        assert stream is not None
+        start, end = finding.span
+        assert 0 <= start <= end <= stream.size
+        if finding.event is not None:
+            block = stream.events[finding.event].block
+            assert block.start <= start < end <= block.end
 
 
 def alone(example: Example) -> bool:

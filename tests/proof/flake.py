@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--burners", type=int, default=os.cpu_count() or 2, help="busy processes in the mode busy"
     )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="runs at once in the mode proxy, which mostly waits (1)"
+    )
     parser.add_argument("--max-seconds", type=float, default=4 * 3600.0, help="begin no run after so long")
     parser.add_argument("--report", type=Path, default=ROOT / "reports" / "latest" / "flake")
     parser.add_argument("--fresh", action="store_true", help="forget earlier runs")
@@ -85,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         given.burners,
         tuple(given.pytest),
     )
-    runs = repeat(order, given.mode or MODES, given.runs, given.max_seconds)
+    runs = repeat(order, given.mode or MODES, given.runs, given.max_seconds, given.jobs)
     write(order.folder, runs)
     summary = tally.markdown(runs)
     print(summary, end="")
@@ -94,29 +98,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if tally.is_clean(runs) else 1
 
 
-def repeat(order: Order, modes: Sequence[str], count: int, max_seconds: float) -> list[tally.Run]:
-    """Run what is not yet there, the modes in turn, so that an early end leaves some of each."""
+def repeat(
+    order: Order, modes: Sequence[str], count: int, max_seconds: float, jobs: int = 1
+) -> list[tally.Run]:
+    """Run what is not yet there, the modes in turn, so that an early end leaves some of each.
+
+    `jobs`: how many runs of the mode proxy may go on at once, beside one of the others.
+    """
     kept = order.folder / "runs.jsonl"
     runs = tally.read(kept, order.code, " ".join(order.targets))
     done = {(run.mode, run.number) for run in runs}
     end = time.monotonic() + max_seconds
-    for number in range(1, count + 1):
-        for mode in modes:
-            if (mode, number) in done:
-                continue
-            if time.monotonic() > end:
-                print(f"out of time after {max_seconds:g} s: call again to go on", flush=True)
-                return runs
-            made = one(order, mode, number)
+    guard = threading.Lock()
+
+    def run(mode: str, number: int) -> bool:
+        if time.monotonic() > end:
+            return False
+        made = one(order, mode, number)
+        with guard:
             tally.append(kept, made)
             runs.append(made)
             write(order.folder, runs)
-            shown = made.trouble or ", ".join(f"{v.revision} {v.requirement} {v.verdict}" for v in made.red)
-            print(
-                f"{mode} {number}/{count} seed {made.seed}: {len(made.verdicts)} verdicts in {made.seconds:.0f} s"
-                + (f": {shown}" if shown else ""),
-                flush=True,
-            )
+        shown = made.trouble or ", ".join(f"{v.revision} {v.requirement} {v.verdict}" for v in made.red)
+        print(
+            f"{mode} {number}/{count} seed {made.seed}: {len(made.verdicts)} verdicts in {made.seconds:.0f} s"
+            + (f": {shown}" if shown else ""),
+            flush=True,
+        )
+        return True
+
+    due = [(mode, n) for n in range(1, count + 1) for mode in modes if (mode, n) not in done]
+    apart = [each for each in due if each[0] == "proxy" and jobs > 1]
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            begun = [pool.submit(run, *each) for each in apart]
+            in_time = [run(*each) for each in due if each not in apart]
+            in_time += [each.result() for each in begun]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # where it is interrupted, no run begins any more
+    if not all(in_time):
+        print(f"out of time after {max_seconds:g} s: call again to go on", flush=True)
     return runs
 
 

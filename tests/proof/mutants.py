@@ -1,16 +1,19 @@
 """Mutation testing of our own judgement: would the tests notice if the decoder or a rule were slightly wrong?
 
-    python tests/proof/mutants.py                        every mutant: about an hour on two cores
+    python tests/proof/mutants.py                        every mutant
     python tests/proof/mutants.py --module _framing      only modules whose path holds this
     python tests/proof/mutants.py --survivors            only those that lived last time
 
-cosmic-ray makes the mutants; each is tried in a process of its own, in a scratch clone of the last commit. The test
-files that reach the mutant's line (as coverage measured) are run, quick ones first, until one fails.
+cosmic-ray makes the mutants of the last commit. Each is tried in a process of its own by the tests that reach its line
+(as coverage measured, up to some seconds of them: those first that killed its neighbours, then quick ones that go
+different ways through the module), until one fails.
 
-Not counted: what changes wording alone (f-strings, `__repr__`), annotations, and all but one or two of the many ways to
-replace one and the same comparison or sum (`mutation.OPERATORS`). Survivors are explained in `survivors.yaml`.
-Writes `reports/published/mutants.md`, and `.mutants.json` for `--survivors`. Exit status 0 where at least 90 % are
-killed and every survivor is explained, 1 otherwise.
+Not counted: what changes wording alone (f-strings, titles, `__repr__`), annotations, decorators that register no check,
+all but one or two of the many ways to replace one and the same comparison or sum, and of mutants that compile to the
+same instructions all but one (see `mutation.py`).
+
+Survivors are explained in `survivors.yaml`. Writes `reports/published/mutants.md`, and `.mutants.json` for
+`--survivors`. Exit status 0 where at least 90 % are killed and every survivor is explained, 1 otherwise.
 """
 
 from __future__ import annotations
@@ -22,28 +25,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import coverage
 
 # What the tests import beside the package: imported before any trial forks, so that none pays for it.
 import httpx
 import httpx_sse
-import hypothesis
 import jsonschema
-import pytest
+import orjson
 import starlette.applications
 import uvicorn
 import yaml
 
-from mutation import Mutant, Trials, mutants_of  # isort: skip  (beside this file)
+from mutation import Mutant, Mutation, mutants_of  # isort: skip  (beside this file)
+from reach import Reach, measure, test_files  # isort: skip
+from trials import Crew, Outcome, Warm, Watch, prepare_cold, run_cold, warm_session  # isort: skip
 
-PRELOADED = (httpx, httpx_sse, hypothesis, jsonschema, pytest, starlette.applications, uvicorn)
+PRELOADED = (httpx, httpx_sse, jsonschema, orjson, starlette.applications, uvicorn)
 ROOT = Path(__file__).resolve().parents[2]
 LAST = ROOT / ".mutants.json"
+REACH = ROOT / ".mutants.reach.json"
 PUBLISHED = ROOT / "reports/published/mutants.md"
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
 MODULES = (
@@ -52,18 +55,8 @@ MODULES = (
     "conformance/_fields.py",
     "conformance/rules/*.py",
 )
-# Tests that start no server: they judge bytes and observations, so that a trial takes about a second.
-TESTS = (
-    "tests/wire/*.py",
-    "tests/rules_sse/test_*.py",
-    "tests/penguin/test_*.py",
-    "tests/agentsmithy/test_*.py",
-    "tests/transport/test_*_rules.py",
-    "tests/schemas/test_catalogue.py",
-)
-SLOW = ("_reference.py", "_probes.py", "_probe.py", "_driver.py")
 GOAL = 0.9
-PATIENCE = 5.0  # times what the tests take without a mutation, and ten seconds: then it is taken to loop
+LIKELY = 12  # tests of a cold trial's first round: one file or two are collected sooner than all
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +65,128 @@ class Tried:
 
     mutant: Mutant
     state: str
+    killer: str = ""
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """Which test files run which lines (`files`, by module and line), and how long each takes."""
+class Run:
+    """All trials of one run: who is tried how, and what became of them."""
 
-    files: dict[tuple[str, int], frozenset[str]]
-    seconds: dict[str, float]
+    def __init__(self, root: Path, scratch: Path, reach: Reach, workers: int) -> None:
+        self.tried: list[Tried] = []
+        self._root = root
+        self._scratch = scratch
+        self._reach = reach
+        self._watch = Watch(reach.seconds)
+        self._workers = workers
+        self._total = 0
+        self._killers: dict[str, Counter[str]] = defaultdict(Counter)  # of each module's mutants
 
-    def of(self, mutant: Mutant) -> list[str]:
-        """The files that reach a mutant, quick ones first. A line that runs at import is reached by whatever
-        reaches the module at all."""
-        found = self.files.get((mutant.module, mutant.line), frozenset())
-        if "" in found:
-            found |= {
-                name for (module, _), names in self.files.items() if module == mutant.module for name in names
-            }
-        return sorted(found - {""}, key=lambda name: (self.seconds.get(name, 0.0), name))
+    def all(self, mutations: Sequence[Mutation]) -> None:
+        """Try them."""
+        self._total = len(mutations)
+        cold: list[Mutation] = []
+
+        def body(warm: Warm) -> None:
+            crew = Crew(self._workers, self._scratch, self._note)
+            for mutation in mutations:
+                mutant = mutation.mutant
+                tests = self._order(mutant, self._reach.of(mutant.module, mutant.line))
+                imported = (mutant.module, mutant.line) in self._reach.at_import
+                swaps = [] if imported else warm.swaps(mutation)
+                if not swaps:
+                    cold.append(mutation)
+                elif not tests:
+                    self._add(Tried(mutant, "unreached"))
+                else:
+                    crew.send(mutant, lambda result, s=swaps, t=tests: warm.run(s, t, result))  # type: ignore[misc]
+            crew.finish()
+            self._innocent(warm)
+
+        prepare_cold(self._root)
+        # The warm session imports the package, so it has a process of its own; the cold trials come after it.
+        tell, hear = _pipe()
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                hear.close()
+                warm_session(self._root, test_files(self._root), self._watch, body)
+                with tell:
+                    json.dump([[asdict(t) for t in self.tried], [m.mutant.identity for m in cold]], tell)
+                status = 0
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        tell.close()
+        with hear:
+            said = hear.read()
+        if os.waitpid(child, 0)[1]:
+            sys.exit(1)
+        rows, left = json.loads(said)
+        self.tried = [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in rows]
+        cold_ones = {tuple(each) for each in left}
+        self._cold([mutation for mutation in mutations if mutation.mutant.identity in cold_ones])
+
+    def _innocent(self, warm: Warm) -> None:
+        """Without a mutation none of the tests that killed may fail, or the trials say nothing."""
+        killers = {each.killer for each in self.tried}
+        tests = [test for test in warm.tests if test in killers]
+        told: list[Outcome] = []
+        crew = Crew(1, self._scratch, told.append)
+        crew.send(Mutant("", "", 0, 0, 0, 0, ""), lambda result: warm.run([], tests, result))
+        crew.finish()
+        if told[0].killer:
+            sys.exit(f"a test fails without a mutation: {told[0].killer}\n{told[0].said}")
+
+    def _cold(self, mutations: Sequence[Mutation]) -> None:
+        crew = Crew(self._workers, self._scratch, self._note)
+        for mutation in mutations:
+            mutant = mutation.mutant
+            tests = self._order(mutant, self._reach.of_module(mutant.module))
+            if not tests:
+                self._add(Tried(mutant, "unreached"))
+                continue
+            rounds = tests[:LIKELY], tests[LIKELY:]
+            crew.send(
+                mutant,
+                lambda result, m=mutation, r=rounds: run_cold(m, [t for t in r if t], self._watch, result),  # type: ignore[misc]
+            )
+        crew.finish()
+
+    def _order(self, mutant: Mutant, tests: list[str]) -> list[str]:
+        """Those first that have killed its neighbours, or have a name that its line holds."""
+        killers = self._killers[mutant.module]
+        named = [part for part in mutant.text.split('"')[1::2] if part.isupper() or "-" in part]
+        return sorted(tests, key=lambda test: (not any(n in test for n in named), -killers[test]))
+
+    def _note(self, outcome: Outcome) -> None:
+        mutant = outcome.mutant
+        if outcome.killer:
+            killers = self._killers[mutant.module]
+            for test in killers:
+                killers[test] *= 0.8  # type: ignore[assignment]  # what killed long ago is far away
+            killers[outcome.killer] += 1
+        state = "killed" if outcome.killer else "lived"
+        self._add(Tried(mutant, state, outcome.killer, round(outcome.seconds, 3)))
+
+    def _add(self, tried: Tried) -> None:
+        self.tried.append(tried)
+        mutant = tried.mutant
+        if tried.state != "killed":
+            print(f"{tried.state} {mutant.module}:{mutant.line} {mutant.key}", flush=True)
+        if len(self.tried) % 200 == 0:
+            print(f"{len(self.tried)} of {self._total}", flush=True)
+
+
+def _pipe():  # type: ignore[no-untyped-def]
+    read, write = os.pipe()
+    return os.fdopen(write, "w"), os.fdopen(read)
+
+
+def processor() -> float:
+    """Seconds of processor time that this program and its children have taken so far."""
+    return sum(os.times()[:4])
 
 
 def clone(scratch: Path) -> Path:
@@ -100,81 +196,17 @@ def clone(scratch: Path) -> Path:
     return root
 
 
-def measure(root: Path, scratch: Path) -> Reach:
-    """Run the tests once, unmutated. Ends the program where they fail."""
-    tests = [
-        path.relative_to(root).as_posix()
-        for pattern in TESTS
-        for path in sorted(root.glob(pattern))
-        if path.name.startswith("test_") and not path.name.endswith(SLOW)
-    ]
-    data, junit = scratch / "coverage", scratch / "junit.xml"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    command += ["--cov=conformance", "--cov-context=test", "--cov-report=", f"--junit-xml={junit}", *tests]
-    env = dict(os.environ, PYTHONPATH=str(root), COVERAGE_FILE=str(data))
-    began = time.monotonic()
-    run = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
-    if run.returncode:
-        sys.exit(f"the tests fail without any mutation:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
-    print(f"{len(tests)} test files, {time.monotonic() - began:.0f} s with coverage", flush=True)
-    return Reach(_reached(root, data), _durations(junit))
-
-
-def _reached(root: Path, data: Path) -> dict[tuple[str, int], frozenset[str]]:
-    measured = coverage.CoverageData(basename=str(data))
-    measured.read()
-    files: dict[tuple[str, int], frozenset[str]] = {}
-    for name in measured.measured_files():
-        path = Path(name)
-        if not path.is_relative_to(root):
-            continue
-        module = path.relative_to(root).as_posix()
-        for line, contexts in measured.contexts_by_lineno(name).items():
-            files[module, line] = frozenset(context.partition("::")[0] for context in contexts)
-    return files
-
-
-def _durations(junit: Path) -> dict[str, float]:
-    from xml.etree import ElementTree  # our own file, made a moment ago
-
-    seconds: dict[str, float] = defaultdict(float)
-    for case in ElementTree.parse(junit).iter("testcase"):
-        name = case.get("classname", "").replace(".", "/") + ".py"
-        seconds[name] += float(case.get("time", "0"))
-    return dict(seconds)
-
-
-def trials(
-    mutants: Sequence[Mutant], root: Path, reach: Reach, workers: int, scratch: Path
-) -> Iterator[Tried]:
-    """Every mutant, tried."""
-
-    unchanged = Mutant("conformance/wire.py", "", 0, 1, 0, "")
-    everything = [(unchanged, root, sorted(reach.seconds), 600.0)]
-    for _, killed, _, said in Trials(1, scratch).run(iter(everything)):
-        if killed:
-            sys.exit(f"the trial of an unchanged module fails, so no trial says anything:\n{said}")
-
-    def work() -> Iterator[tuple[Mutant, Path, Sequence[str], float]]:
-        for mutant in mutants:
-            tests = reach.of(mutant)
-            if tests:
-                alone = sum(reach.seconds.get(name, 0.0) for name in tests)
-                yield mutant, root, tests, 10 + PATIENCE * alone
-
-    for mutant in mutants:
-        if not reach.of(mutant):
-            yield Tried(mutant, "unreached")
-    for mutant, killed, seconds, _ in Trials(workers, scratch).run(work()):
-        yield Tried(mutant, "killed" if killed else "lived", round(seconds, 1))
-
-
 def explained() -> dict[tuple[str, str], str]:
     """The reasons of `survivors.yaml`, by module and key."""
     if not SURVIVORS.exists():
         return {}
     rows = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8")) or []
-    return {(row["module"], row["mutant"]): row["reason"] for row in rows}
+    return {
+        (module, key): row["reason"]
+        for row in rows
+        for module, keys in row["mutants"].items()
+        for key in keys
+    }
 
 
 def document(tried: Sequence[Tried], reasons: dict[tuple[str, str], str]) -> str:
@@ -183,7 +215,13 @@ def document(tried: Sequence[Tried], reasons: dict[tuple[str, str], str]) -> str
     for each in tried:
         modules[each.mutant.module].append(each)
     killed = sum(each.state == "killed" for each in tried)
-    lines = ["# Mutants of the decoder and the rules", "", __doc__.split("\n\n")[2].replace("\n", " "), ""]
+    paragraphs = (__doc__ or "").split("\n\n")
+    lines = [
+        "# Mutants of the decoder and the rules",
+        "",
+        *(f"{p}\n".replace("\n", " ") for p in paragraphs[2:4]),
+        "",
+    ]
     lines += [f"**{killed} of {len(tried)} killed: {killed / len(tried):.1%}** (goal: {GOAL:.0%}).", ""]
     lines += ["| module | mutants | killed | lived | unreached |", "| --- | --- | --- | --- | --- |"]
     for module, rows in sorted(modules.items()):
@@ -209,48 +247,42 @@ def main() -> int:
     parser.add_argument("--survivors", action="store_true", help="only those that lived last time")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    last = [Tried(Mutant(**row["mutant"]), row["state"], row["seconds"]) for row in _last()]
+    last = [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in _last()]
     lived = {(each.mutant.module, each.mutant.key) for each in last if each.state != "killed"}
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as made:
         scratch = Path(made)
         root = clone(scratch)
         paths = [path for pattern in MODULES for path in sorted(root.glob(pattern))]
-        mutants = [
-            mutant
+        mutations = [
+            mutation
             for path in paths
             if not options.module or any(name in path.as_posix() for name in options.module)
-            for mutant in mutants_of(root, path)
-            if not options.survivors or (mutant.module, mutant.key) in lived
+            for mutation in mutants_of(root, path)
+            if not options.survivors or (mutation.mutant.module, mutation.mutant.key) in lived
         ]
-        if not mutants:
+        if not mutations:
             print("no mutant is chosen", file=sys.stderr)
             return 1
-        reach = measure(root, scratch)
-        tried: list[Tried] = []
-        for each in trials(mutants, root, reach, options.workers, scratch):
-            tried.append(each)
-            if each.state != "killed":
-                print(f"{each.state} {each.mutant.module}:{each.mutant.line} {each.mutant.key}", flush=True)
-            if len(tried) % 100 == 0:
-                print(f"{len(tried)} of {len(mutants)}", flush=True)
-    again = {(each.mutant.module, each.mutant.key, each.mutant.occurrence) for each in tried}
+        reach = measure(root, scratch, [path.relative_to(root).as_posix() for path in paths], REACH)
+        print(f"{len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
+        run = Run(root, scratch, reach, options.workers)
+        run.all(mutations)
+        tried = run.tried
+    again = {each.mutant.identity for each in tried}
     partly = bool(options.module or options.survivors)
-    kept = (
-        [e for e in last if (e.mutant.module, e.mutant.key, e.mutant.occurrence) not in again]
-        if partly
-        else []
-    )
-    merged = kept + tried
+    merged = [each for each in last if partly and each.mutant.identity not in again] + tried
     LAST.write_text(json.dumps([asdict(each) for each in merged]), encoding="utf-8")
     reasons = explained()
     if not partly:
         PUBLISHED.write_text(document(merged, reasons), encoding="utf-8")
-    killed = sum(each.state == "killed" for each in merged)
-    open_ones = [e for e in merged if e.state != "killed" and (e.mutant.module, e.mutant.key) not in reasons]
+    killed = sum(each.state == "killed" for each in tried)
+    open_ones = [e for e in tried if e.state != "killed" and (e.mutant.module, e.mutant.key) not in reasons]
     print(
-        f"{killed} of {len(merged)} killed: {killed / len(merged):.1%}; {len(open_ones)} survivors without a reason"
+        f"{killed} of {len(tried)} killed: {killed / len(tried):.1%}; {len(open_ones)} survivors without a reason; "
+        f"{time.monotonic() - began:.0f} s, {processor():.0f} s of processor time"
     )
-    return 0 if killed >= GOAL * len(merged) and not open_ones else 1
+    return 0 if killed >= GOAL * len(tried) and not open_ones else 1
 
 
 def _last() -> list[dict[str, object]]:

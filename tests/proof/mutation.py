@@ -1,21 +1,12 @@
-"""Mutants of a module, and trying one: what `mutants.py` builds on."""
+"""The mutants of a module: which ones count, and the source that each is made of."""
 
 from __future__ import annotations
 
 import ast
-import importlib.abc
-import importlib.util
-import os
-import resource
-import signal
-import sys
-import time
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
@@ -36,17 +27,30 @@ ReplaceComparisonOperator_LtE_Lt ReplaceComparisonOperator_LtE_Gt
 ReplaceComparisonOperator_Gt_GtE ReplaceComparisonOperator_Gt_LtE
 ReplaceComparisonOperator_GtE_Gt ReplaceComparisonOperator_GtE_Lt
 """.split()  # noqa: SIM905  (a list of 33 strings is no easier to read)
-MEMORY = 4 * 2**30  # bytes that a trial may take: a mutant that collects without end is killed
+REGISTERS = ("check", "stream_check")  # the only decorators whose removal says something of a judgement
+WORDS = (
+    "title",
+    "expected",
+    "observed",
+    "around",
+    "limit",
+)  # parameters that hold or bound what a report says
+# Functions whose whole result is words.
+WORDINGS = ("__repr__", "shown", "difference", "_show", "_excerpt", "counted")
 
 Place = tuple[int, int]  # line from 1, column from 0
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mutation: where it is, and how it is made again. `text` is its line without indentation."""
+    """One mutation: where it is, and how it is made again. `text` is its line without indentation.
+
+    `block`: which top-level statement of the module it is in, from 0; `occurrence`: the how-manieth place in it.
+    """
 
     module: str
     operator: str
+    block: int
     occurrence: int
     line: int
     column: int
@@ -57,133 +61,143 @@ class Mutant:
         """What a survivor is known by: it outlives changes elsewhere in the module, but not of its line."""
         return f"{self.operator} at {self.column}: {self.text}"
 
-    def source(self, original: str) -> str:
-        """The module's source with the mutation; without an operator it is the original."""
-        if not self.operator:
-            return original
-        mutated = mutate_code(original, get_operator(f"core/{self.operator}")(), self.occurrence)
-        if mutated is None:
-            raise ValueError(f"{self.module}: no place for {self.key}")
-        return str(mutated)
+    @property
+    def identity(self) -> tuple[str, str, int, int]:
+        """What tells it from the module's other mutants."""
+        return self.module, self.operator, self.block, self.occurrence
 
 
-def mutants_of(root: Path, path: Path) -> Iterator[Mutant]:
-    """The mutants of one module that count: see the head of `mutants.py`."""
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """A mutant with its module's source, and what that compiles to."""
+
+    mutant: Mutant
+    source: str
+    code: CodeType
+
+
+def mutants_of(root: Path, path: Path) -> Iterator[Mutation]:
+    """The mutants of one module that count (see the head of `mutants.py`), in the order of their lines.
+
+    Of mutants that compile to the same instructions one is given, and none that compiles to the module's own.
+    """
     source = path.read_text(encoding="utf-8")
-    tree, lines, skipped = get_ast(source), source.splitlines(), _not_counted(source)
-    module = path.relative_to(root).as_posix()
-    for name in OPERATORS:
-        operator = get_operator(f"core/{name}")()
-        places = (place for node in ast_nodes(tree) for place in operator.mutation_positions(node))
-        for occurrence, (start, _) in enumerate(places):
-            if not any(first <= start < last for first, last in skipped):
-                yield Mutant(module, name, occurrence, *start, lines[start[0] - 1].strip())
+    lines, skipped, name = source.splitlines(), _not_counted(source), path.relative_to(root).as_posix()
+    known = {instructions(compile(source, str(path), "exec"))}
+    found: list[Mutation] = []
+    for mutant, changed in _candidates(name, source, lines):
+        place = mutant.line, mutant.column
+        if any(first <= place < last for first, last in skipped):
+            continue
+        try:
+            code = compile(changed, str(path), "exec")
+        except SyntaxError:  # `not` before a walrus, or a `*` that is no product
+            continue
+        does = instructions(code)
+        if does not in known:
+            known.add(does)
+            found.append(Mutation(mutant, changed, code))
+    yield from sorted(found, key=lambda each: (each.mutant.line, each.mutant.column))
+
+
+def _candidates(module: str, source: str, lines: list[str]) -> Iterator[tuple[Mutant, str]]:
+    # One statement of the module at a time: parsing all of it for each mutant would take most of the time.
+    before = ""
+    for number, block in enumerate(get_ast(source).children):
+        text = block.get_code()
+        after = source[len(before) + len(text) :]
+        for operator_name in OPERATORS:
+            operator = get_operator(f"core/{operator_name}")()
+            places = (place for node in ast_nodes(block) for place in operator.mutation_positions(node))
+            for occurrence, (start, _) in enumerate(places):
+                line = lines[start[0] - 1].strip()
+                mutant = Mutant(module, operator_name, number, occurrence, *start, line)
+                changed = mutate_code(text, operator, occurrence)
+                assert changed is not None
+                yield mutant, before + str(changed) + after
+        before += text
+
+
+def instructions(code: CodeType) -> object:
+    """What code does, wherever it stands in its file: equal for two codes that do the same step by step."""
+    constants = tuple(
+        instructions(each) if isinstance(each, CodeType) else (type(each), repr(each))
+        for each in code.co_consts
+    )
+    return own_instructions(code), constants
+
+
+def own_instructions(code: CodeType) -> object:
+    """The same without the functions and classes inside it."""
+    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    constants = tuple((type(each), repr(each)) for each in code.co_consts if not isinstance(each, CodeType))
+    return code.co_qualname, code.co_code, code.co_exceptiontable, names, constants
 
 
 def _not_counted(source: str) -> list[tuple[Place, Place]]:
-    """Where a change is one of wording, or of an annotation."""
+    """Where a change is one of wording, of an annotation, or of what nothing but speed and tidiness rest on."""
     lines = source.splitlines()
 
     def place(line: int, offset: int) -> Place:
         return line, len(lines[line - 1].encode()[:offset].decode(errors="replace"))
 
-    found: list[ast.AST] = []
-    for node in ast.walk(ast.parse(source)):
-        match node:
-            case ast.JoinedStr():
-                found.append(node)
-            case ast.FunctionDef(name="__repr__"):
-                found.append(node)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-                found += [each.annotation for each in arguments if each.annotation is not None]
-                found += [node.returns] if node.returns is not None else []
-            case ast.AnnAssign():
-                found.append(node.annotation)
+    tree = ast.parse(source)
+    found = [each for node in ast.walk(tree) for each in _uncounted_in(node)]
+    # A name for a type: `Others = tuple[bytes | None, …]`.
+    found += [
+        each.value
+        for each in tree.body
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Subscript)
+    ]
     return [
         (place(node.lineno, node.col_offset), place(node.end_lineno, node.end_col_offset))  # type: ignore[attr-defined]
         for node in found
     ]
 
 
-def fork(mutant: Mutant, root: Path, tests: Sequence[str], seconds: float, log: Path) -> int:
-    """Try a mutant in a child process; returns its id. It exits with pytest's status, 0 where all tests pass.
-
-    The mutated source exists in the child's import system alone. It must be forked from a process that has not
-    imported the package yet. `seconds` bounds it (wall clock): the alarm's default action ends it.
-    """
-    original = (root / mutant.module).read_text(encoding="utf-8")
-    mutated = mutant.source(original)
-    child = os.fork()
-    if child:
-        return child
-    status = 70
-    try:
-        signal.alarm(max(1, round(seconds)))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        with log.open("wb") as out:
-            os.dup2(out.fileno(), 1)
-            os.dup2(out.fileno(), 2)
-        os.chdir(root)
-        sys.path.insert(0, str(root))
-        sys.meta_path.insert(0, _Mutated(mutant.module, str(root / mutant.module), mutated))
-        import pytest
-
-        quiet = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov", "--tb=line"]
-        # pytest's rewriting of asserts would load the package from disk, past the mutation.
-        quiet += ["--assert=plain", "--hypothesis-seed=0"]
-        status = int(pytest.main([*quiet, *tests]))
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+def _uncounted_in(node: ast.AST) -> Iterator[ast.AST]:
+    match node:
+        case ast.JoinedStr():
+            yield node
+        case ast.IfExp() if _is_words(node.body) and _is_words(node.orelse):
+            yield node
+        case ast.FunctionDef() | ast.ClassDef():
+            # ast's decorators begin after their "@".
+            for decorator in node.decorator_list:
+                name = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if not (isinstance(name, ast.Name) and name.id in REGISTERS):
+                    yield _with_sign(decorator)
+            if isinstance(node, ast.FunctionDef):
+                yield from [node] if node.name in WORDINGS else _annotations(node)
+        case ast.AnnAssign():
+            yield node.annotation
+        case ast.Call(func=ast.Name(id="Finding")):
+            yield from node.args[:3]
+        case ast.keyword(arg=name) if name in WORDS:
+            yield node.value
 
 
-class _Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds one module, and executes the mutated source for it."""
-
-    def __init__(self, module: str, path: str, source: str) -> None:
-        self._name = module.removesuffix(".py").replace("/", ".")
-        self._path = path
-        self._source = source
-
-    def find_spec(self, fullname: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
-        """The spec of the mutated module; no other."""
-        if fullname != self._name:
-            return None
-        return importlib.util.spec_from_file_location(fullname, self._path, loader=self)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Execute it."""
-        exec(compile(self._source, self._path, "exec"), module.__dict__)
+def _is_words(node: ast.expr) -> bool:
+    """Whether it is a text in words; "" is none, it says that there is nothing to say."""
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(node.value)
+    )
 
 
-class Trials:
-    """Runs up to `workers` trials at once. `log`s of children go to `scratch`."""
+def _with_sign(decorator: ast.expr) -> ast.expr:
+    decorator.col_offset -= 1
+    return decorator
 
-    def __init__(self, workers: int, scratch: Path) -> None:
-        self._workers = workers
-        self._scratch = scratch
-        self._running: dict[int, tuple[Mutant, float, Path]] = {}
 
-    def run(
-        self, work: Iterator[tuple[Mutant, Path, Sequence[str], float]]
-    ) -> Iterator[tuple[Mutant, bool, float, str]]:
-        """Yields mutant, whether it was killed, seconds, and the end of what its tests said."""
-        for number, (mutant, root, tests, seconds) in enumerate(work):
-            while len(self._running) >= self._workers:
-                yield self._wait()
-            log = self._scratch / f"{number}.log"
-            child = fork(mutant, root, tests, seconds, log)
-            self._running[child] = (mutant, time.monotonic(), log)
-        while self._running:
-            yield self._wait()
-
-    def _wait(self) -> tuple[Mutant, bool, float, str]:
-        child, status = os.wait()
-        mutant, began, log = self._running.pop(child)
-        said = log.read_text(encoding="utf-8", errors="replace")[-2000:] if log.exists() else ""
-        log.unlink(missing_ok=True)
-        return mutant, status != 0, time.monotonic() - began, said
+def _annotations(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    arguments = function.args
+    every = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ]
+    yield from (each.annotation for each in every if each is not None and each.annotation is not None)
+    if function.returns is not None:
+        yield function.returns

@@ -130,6 +130,7 @@ class Server(ABC):
         declared = tomllib.loads(self.profile.read_text(encoding="utf-8"))
         declared |= {"model_url": server.model_url, "workspace": str(server.workspace)}
         declared["headers"] = dict(self.headers)
+        declared["implementation"] = {"name": self.name, "version": self.version}
         declared["capabilities"] |= self.capabilities
         path = server.scratch / "profile.toml"
         path.write_text(toml(declared), encoding="utf-8")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.rules._newest import Newest
+from tests.support.generated_profile import examples
 
 
-@settings(deadline=None)
+@examples(100)
 @given(st.integers(1, 5), st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=60))
 def test_as_a_list_that_forgets(size: int, asked: list[tuple[str, bool]]) -> None:
     newest: Newest[str] = Newest(size)

@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance import message as message_module
 from conformance.message import read_message
 from conformance.quick_json import quick_json
 from conformance.wire import Decoder, Event
+from tests.support.generated_profile import examples
 
 orjson = pytest.importorskip("orjson")
 
@@ -58,7 +59,7 @@ def _read(event: Event) -> tuple[Any, ...]:
     return repr(read.value), read.error, read.duplicates, read.type
 
 
-@settings(deadline=None, max_examples=400)
+@examples(400)
 @given(json_texts())
 def test_a_message_is_the_same_with_and_without(data: bytes) -> None:
     event = _event(data.replace(b"\r", b" "))

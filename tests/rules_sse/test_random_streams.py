@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.transcript import Ended
+from tests.support.generated_profile import examples
 from tests.support.sse_cases import case, judged, transcript
 
 GENERIC = (
@@ -80,7 +81,7 @@ def chunkings(draw: st.DrawFn) -> list[bytes]:
     return [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(chunkings())
 def test_valid_streams_are_never_accused(pieces: list[bytes]) -> None:
     of = case(transcript(*pieces))
@@ -88,7 +89,7 @@ def test_valid_streams_are_never_accused(pieces: list[bytes]) -> None:
         assert judged(requirement, of).findings == (), requirement
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(chunkings(), st.integers(0, 400), st.sampled_from([e for e in Ended if e is not Ended.COMPLETE]))
 def test_valid_streams_cut_anywhere_are_never_accused(pieces: list[bytes], cut: int, ended: Ended) -> None:
     body = b"".join(pieces)[:cut]
@@ -97,7 +98,7 @@ def test_valid_streams_cut_anywhere_are_never_accused(pieces: list[bytes], cut: 
         assert judged(requirement, of).findings == (), requirement
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=6))
 def test_any_bytes_in_any_chunking_get_the_same_judgement(body: bytes, cuts: list[int]) -> None:
     cuts = sorted(min(cut, len(body)) for cut in cuts)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conformance.catalogue import protocols
-from conformance.profile import Capabilities, Effect, Limits, Profile, Template, Tls, Tool, Tools
+from conformance.profile import Capabilities, Effect, Limits, Profile, Repoint, Template, Tls, Tool, Tools
 from conformance.profile_file import ProfileError, default_profile, load_profile, shipped_profiles
 from conformance.schema_store import own_validator, problems
 
@@ -59,6 +59,11 @@ def test_what_is_shipped_is_valid_and_loads_by_name() -> None:
     for name, path in shipped.items():
         assert problems(own_validator("profile"), tomllib.loads(path.read_text(encoding="utf-8"))) == ()
         assert load_profile(name, url=URL).url == URL
+
+
+def test_only_the_real_agentsmithy_s_profile_gives_leave_to_point_its_model_elsewhere() -> None:
+    given = {name for name in shipped_profiles() if load_profile(name, url=URL).repoint is not None}
+    assert given == {"agentsmithy-1.13"}
 
 
 def test_real_penguin_renames_its_tools_in_the_stream() -> None:
@@ -149,8 +154,9 @@ def test_everything_that_a_file_can_say(tmp_path: Path) -> None:
 def test_every_field_of_a_profile_can_be_said_in_a_file() -> None:
     known = own_validator("profile").schema
     run_options = {"strict", "timeout_scale"}
-    assert {field.name for field in fields(Profile)} - run_options == set(known["properties"])
-    for name, kind in (("capabilities", Capabilities), ("limits", Limits), ("tls", Tls), ("tools", Tools)):
+    assert {field.name for field in fields(Profile)} - run_options == set(known["properties"]) - {"extends"}
+    kinds = {"capabilities": Capabilities, "limits": Limits, "tls": Tls, "tools": Tools, "repoint": Repoint}
+    for name, kind in kinds.items():
         assert {field.name for field in fields(kind)} == set(known["properties"][name]["properties"])
     assert {field.name for field in fields(Tool)} == set(
         known["properties"]["tools"]["properties"]["read"]["properties"]
@@ -158,6 +164,39 @@ def test_every_field_of_a_profile_can_be_said_in_a_file() -> None:
     template = known["properties"]["stimulus"]["properties"]["prompt"]["properties"]
     assert {field.name for field in fields(Template)} == set(template)
     assert known["properties"]["allow"]["items"]["enum"] == [effect.value for effect in Effect]
+
+
+def test_leave_to_point_a_model_elsewhere(tmp_path: Path) -> None:
+    head = f'protocol = "agentsmithy/2"\nurl = "{URL}"\n'
+    assert load(tmp_path, head).repoint is None
+    assert load(tmp_path, head + "[repoint]\n").repoint == Repoint("openai", None)
+    profile = load(tmp_path, head + '[repoint]\nprovider = "mine"\nrestore = "http://h/v1"\n')
+    assert profile.repoint == Repoint("mine", "http://h/v1")
+    assert Profile.from_data(profile.to_data()) == profile
+    older = {name: value for name, value in profile.to_data().items() if name != "repoint"}
+    assert Profile.from_data(older) == replace(profile, repoint=None)
+
+
+def test_a_shipped_profile_can_be_extended(tmp_path: Path) -> None:
+    text = f"""
+        extends = "agentsmithy-1.13"
+        url = "{URL}"
+        workspace = "/w"
+        [capabilities]
+        workspace = true
+        history = false
+        """
+    shipped = load_profile("agentsmithy-1.13", url=URL)
+    assert load(tmp_path, text) == replace(
+        shipped,
+        name="p",
+        workspace="/w",
+        capabilities=replace(shipped.capabilities, workspace=True, history=False),
+    )
+    assert load(tmp_path, f'extends = "agentsmithy-1.13"\nurl = "{URL}"\nrepoint = false\n').repoint is None
+    assert load(tmp_path, f'extends = "penguin-0.9"\nprotocol = "penguin/1"\nurl = "{URL}"\n') == replace(
+        load_profile("penguin-0.9", url=URL), name="p", protocol="penguin/1"
+    )
 
 
 def test_a_default_can_be_undeclared(tmp_path: Path) -> None:
@@ -191,7 +230,25 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         ("[limits]\nturn = nan\n", "limits.turn: expected a finite number, got nan"),
         ("[limits]\nturn = 0\n", "limits.turn: expected more than 0, got 0"),
         ("[limits]\nturn = inf\n", "limits.turn: expected at most 86400, got Infinity"),
-        ('allow = ["all"]\n', 'allow.0: expected one of "read", "prompt", "edit", "disrupt", got "all"'),
+        (
+            'allow = ["all"]\n',
+            'allow.0: expected one of "read", "prompt", "edit", "disrupt", "configure", got "all"',
+        ),
+        ("repoint = true\n", "repoint: got true. Leave to point the target's model"),
+        (
+            'extends = "agentsmithy-2.0"\n',
+            "extends: shipped are agentsmithy-1.13, agentsmithy-1, ",
+        ),
+        (
+            '[repoint]\nbase_url = "x"\n',
+            "unknown key 'base_url' in [repoint]; known here are provider, restore",
+        ),
+        ('[repoint]\nrestore = "host"\n', 'repoint.restore: got "host". What its base_url was'),
+        (HEAD + "[repoint]\n", "repoint: penguin/2 has no way to point a server's model elsewhere"),
+        (
+            f'protocol = "agentsmithy/1"\nurl = "{URL}"\nscript = false\n[repoint]\n',
+            "repoint: there is nothing to point the model at with script = false",
+        ),
         ("[tools]\nread = true\n", "tools.read: got true. A tool that reads a file"),
         ('[capabilities]\nauth = "digest"\n', 'capabilities.auth: got "digest". Which credentials'),
         ('[headers]\n"a b" = "x"\n', 'headers: got "a b". A header name is'),

@@ -34,6 +34,41 @@ AWKWARD_CURL = (
     "curl -N -i -H 'Accept: text/event-stream' --data-binary '{\"a\": \"\u202e<b>\"}\n' 'http://h/?a=1&b=2'"
 )
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'`&\u202egnp\u0000\ud800{{ 7*7 }}"
+# Every text that can be seen, with the contrast of its colour to what is painted behind it (WCAG 2.2, 1.4.3).
+CONTRASTS = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const over = (top, below) => {
+    const alpha = top[3] / 255;
+    return [0, 1, 2].map((i) => top[i] * alpha + below[i] * (1 - alpha)).concat(255);
+  };
+  const behind = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.unshift(rgba(getComputedStyle(at).backgroundColor));
+    return layers.reduce((below, top) => over(top, below), [255, 255, 255, 255]);
+  };
+  const light = (colour) => colour.slice(0, 3)
+    .map((c) => c / 255).map((c) => (c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const seen = [];
+  while (walk.nextNode()) {
+    const element = walk.currentNode.parentElement;
+    const text = walk.currentNode.data.trim().slice(0, 30);
+    if (!text || !element.checkVisibility() || element.closest('.unseen, .skip, title, desc, script')) continue;
+    const style = getComputedStyle(element);
+    const ground = behind(element);
+    const ink = over(rgba(element instanceof SVGElement ? style.fill : style.color), ground);
+    const [low, high] = [light(ink), light(ground)].sort((a, b) => a - b);
+    seen.push([(high + .05) / (low + .05), `${element.localName}.${element.getAttribute('class')}`, text]);
+  }
+  return seen;
+}"""
 
 
 def finding(title: str = "The stream does not begin so", **changes: object) -> FoundFinding:

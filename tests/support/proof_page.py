@@ -78,7 +78,7 @@ def render(cells: Sequence[Cell], numbers: Numbers, notes: Sequence[str]) -> str
     faults = _views(made for made in cells if made.entry.kind == "fault")
     return page(
         "proof.html",
-        styles=("proof.css",),
+        styles=("tools.css", "proof.css"),
         scripts=("proof.js",),
         numbers=numbers,
         notes=notes,

@@ -3,16 +3,17 @@ raised."""
 
 from __future__ import annotations
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conformance.wire import Decoder, WireError
+from tests.support.generated_profile import examples
 from tests.support.wire_reading import cut, each_byte, meaning, read, read_block, read_data
 from tests.support.wire_spec import interpret
 from tests.support.wire_streams import contents, cuts, far_cuts, regular, rests, streams
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(streams, cuts)
 @example(b"data: a\r\n\r\n", [10])
 @example(b"\xef\xbb\xbfdata: a\n\n", [1, 2])
@@ -30,7 +31,7 @@ def test_blocks_and_spans_are_the_same_under_every_chunking(body: bytes, where: 
         assert read_data(chunks) == data
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120)
 @given(regular, far_cuts)
 @example(b"data: x\r\n\r\n" * 99 + b"data: q\r" + b"data: x\r\n\r\n" * 99, [])
 @example(b"data: x\r\n\r\n" * 99 + b"data: q\n" + b"data: x\r\n\r\n" * 99, [])
@@ -46,13 +47,13 @@ def test_long_regular_streams_too(body: bytes, where: list[int]) -> None:
         assert read_data(chunks) == data
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(streams, cuts)
 def test_it_reads_what_the_standard_says(body: bytes, where: list[int]) -> None:
     assert meaning(read(cut(body, where))) == interpret(body)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(contents, rests, cuts)
 def test_lf_cr_and_crlf_forms_give_the_same_events(
     groups: list[list[bytes]], rest: bytes, where: list[int]
@@ -63,7 +64,7 @@ def test_lf_cr_and_crlf_forms_give_the_same_events(
     assert all(other == first for other in others)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(streams, cuts)
 def test_blocks_and_tail_cover_the_body(body: bytes, where: list[int]) -> None:
     reading = read(cut(body, where))
@@ -81,7 +82,7 @@ def test_blocks_and_tail_cover_the_body(body: bytes, where: list[int]) -> None:
     assert numbers == list(range(len(numbers)))
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(streams, cuts)
 def test_an_event_is_given_out_with_its_last_byte(body: bytes, where: list[int]) -> None:
     """Never held back: after each byte, the events are those of the body so far."""
@@ -92,7 +93,7 @@ def test_an_event_is_given_out_with_its_last_byte(body: bytes, where: list[int])
         assert given_out == len(interpret(body[: offset + 1]).events)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(streams, cuts, st.integers(1, 30), st.integers(1, 60))
 def test_caps_fall_at_the_same_byte_under_every_chunking(
     body: bytes, where: list[int], max_line: int, max_event: int

@@ -21,12 +21,12 @@ from conformance.agentsmithy import (
 )
 from conformance.observe.drivers.agentsmithy import AgentSmithyDriver, dialog_of
 from conformance.observe.drivers.base import Driver
+from conformance.observe.journal import model_calls
 from conformance.observe.probe import Unavailable, probe
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream
 from conformance.profile import Effect
 from conformance.script import ModelTurn, Script, say
-from conformance.transcript import Request
 from conformance.turns import ScriptedTurn, read_call
 
 
@@ -211,19 +211,11 @@ async def client_gone(driver: Driver, recording: Recording) -> None:
 
 async def _model_call(recording: Recording, model_url: str) -> str | None:
     """The state of the newest model call for this probe's prompt, as the scripted model's journal has it."""
-    url = model_url.rstrip("/").removesuffix("/v1") + "/__model/calls"
-    answer = await recording.transport.call(
-        Request("GET", url, (("Accept", "application/json"),)),
-        timeout=recording.profile.limits.head,
-        bare=True,
-    )
-    calls = answer.json if isinstance(answer.json, list) else []
+    calls = await model_calls(recording.transport, model_url, timeout=recording.profile.limits.head)
     ours = [
         call
-        for call in calls
-        if isinstance(call, dict)
-        and f'"{CLIENT_GONE} "' in str(call.get("prompt"))
-        and not call.get("side_call")
+        for call in calls or ()
+        if f'"{CLIENT_GONE} "' in str(call.get("prompt")) and not call.get("side_call")
     ]
     state = ours[-1].get("state") if ours else None
     return state if isinstance(state, str) else None

@@ -1,0 +1,210 @@
+"""Which tests run which lines of the package, and which of them to try on a mutant.
+
+As a plugin (`-p reach`) it makes every test do its own work, whatever another one has cached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from xml.etree import ElementTree
+
+import coverage
+from hypothesis import HealthCheck, Phase, settings
+
+# Tests that start no server: they judge bytes and observations.
+TESTS = (
+    "tests/wire/test_*.py",
+    "tests/rules_sse/test_*.py",
+    "tests/penguin/test_*.py",
+    "tests/agentsmithy/test_*.py",
+    "tests/opencode/test_*.py",
+    "tests/transport/test_*_rules.py",
+    "tests/generated/test_generated_faults.py",
+    "tests/generated/test_generated_streams.py",
+    "tests/schemas/test_catalogue.py",
+    "tests/docs/test_requirement_examples.py",
+)
+OTHERS = (
+    "_reference.py",
+    "_probes.py",
+    "_probe.py",
+    "_driver.py",
+    "_slow_link.py",
+    "_linear.py",
+    "_extras.py",
+)
+EFFORT = 5.0  # seconds of tests that a mutant has to live through
+os.environ["SSE_GENERATED"] = (
+    "0.25"  # of the generated examples, so many: read by `tests.support.generated_profile`
+)
+
+settings.register_profile(
+    "trial",  # the same examples each time, and a failure is not made small
+    phases=(Phase.explicit, Phase.generate),
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+Line = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which tests (by id) run which lines of which modules, and how long each takes (seconds, traced)."""
+
+    lines: dict[Line, frozenset[str]]
+    seconds: dict[str, float]
+    at_import: frozenset[Line]
+    _ways: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict)
+    _breadth: dict[str, int] = field(default_factory=dict)
+
+    def of(self, module: str, line: int) -> list[str]:
+        """The tests that run a line, those first that are quick and go ways of their own through the module.
+
+        A line that no test is seen to run may be the middle of a statement: the one above counts.
+        """
+        for above in range(line, max(0, line - 8), -1):
+            if found := self.lines.get((module, above)):
+                return self._chosen(module, found)
+        return []
+
+    def of_module(self, module: str) -> list[str]:
+        """The tests that run any of a module's functions."""
+        every = (tests for (name, _), tests in self.lines.items() if name == module)
+        return self._chosen(module, frozenset().union(*every))
+
+    def _chosen(self, module: str, tests: frozenset[str]) -> list[str]:
+        if not self._ways:
+            ways: dict[tuple[str, str], set[int]] = defaultdict(set)
+            for (name, line), those in self.lines.items():
+                for test in those:
+                    ways[name, test].add(line)
+                    self._breadth[test] = self._breadth.get(test, 0) + 1
+            self._ways.update((key, frozenset(lines)) for key, lines in ways.items())
+        groups: dict[frozenset[int], list[str]] = defaultdict(list)
+        # A test that runs little else is likely about these lines.
+        for test in sorted(tests, key=lambda test: (self._breadth[test], self.seconds.get(test, 0.0), test)):
+            groups[self._ways[module, test]].append(test)
+        chosen: list[str] = []
+        spent = 0.0
+        for each in zip_longest(*groups.values()):
+            for test in each:
+                cost = 0.0 if test is None else self.seconds.get(test, 0.0)
+                if test is not None and (spent + cost <= EFFORT or not chosen):
+                    spent += cost
+                    chosen.append(test)
+        return sorted(chosen, key=lambda test: self._breadth[test] * (0.01 + self.seconds.get(test, 0.0)))
+
+
+def test_files(root: Path) -> list[str]:
+    """The files whose tests are tried, relative to `root`."""
+    return [
+        path.relative_to(root).as_posix()
+        for pattern in TESTS
+        for path in sorted(root.glob(pattern))
+        if not path.name.endswith(OTHERS)
+    ]
+
+
+def measure(root: Path, scratch: Path, modules: Sequence[str], store: Path) -> Reach:
+    """Run the tests once, unmutated, those that were not measured before. Ends the program where they fail.
+
+    `store`: where measurements are kept; one holds as long as the package, its schemas and the test file are what
+    they were.
+    """
+    trees = [_git(root, "rev-parse", f"HEAD:{name}") for name in ("conformance", "schemas", "tests/support")]
+    keys = {file: [*trees, _git(root, "rev-parse", f"HEAD:{file}")] for file in test_files(root)}
+    known = json.loads(store.read_text(encoding="utf-8")) if store.exists() else {}
+    kept = {file: known[file] for file, key in keys.items() if file in known and known[file]["key"] == key}
+    if missing := [file for file in keys if file not in kept]:
+        ways, seconds = _run(root, scratch, modules, missing)
+        for file in missing:
+            mine = {test: way for test, way in ways.items() if not test or test.startswith(f"{file}::")}
+            took = {test: spent for test, spent in seconds.items() if test.startswith(f"{file}::")}
+            kept[file] = {"key": keys[file], "ways": mine, "seconds": took}
+        store.write_text(json.dumps(kept, separators=(",", ":")), encoding="utf-8")
+    lines_of: dict[Line, set[str]] = defaultdict(set)
+    for entry in kept.values():
+        for test, way in entry["ways"].items():
+            for name, lines in way.items():
+                for line in lines:
+                    lines_of[name, line].add(test)
+    return Reach(
+        {line: frozenset(tests - {""}) for line, tests in lines_of.items()},
+        {test: spent for entry in kept.values() for test, spent in entry["seconds"].items()},
+        frozenset(line for line, tests in lines_of.items() if "" in tests),
+    )
+
+
+def _run(
+    root: Path, scratch: Path, modules: Sequence[str], files: Sequence[str]
+) -> tuple[dict[str, dict[str, list[int]]], dict[str, float]]:
+    """The lines that each test runs, by module ("" for what runs before any), and how long it takes."""
+    data, junit, config = scratch / "coverage", scratch / "junit.xml", scratch / "coveragerc"
+    config.write_text("[run]\ninclude =\n" + "".join(f"    {root / name}\n" for name in modules))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-p",
+        "reach",
+    ]
+    command += ["--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report="]
+    command += [
+        "--assert=plain",
+        "--hypothesis-profile=trial",
+        f"--junit-xml={junit}",
+        "-o",
+        "junit_family=xunit1",
+        *files,
+    ]
+    path = os.pathsep.join([str(root), str(Path(__file__).parent)])
+    env = dict(os.environ, PYTHONPATH=path, COVERAGE_FILE=str(data))
+    run = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"the tests fail without any mutation:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
+    measured = coverage.CoverageData(basename=str(data))
+    measured.read()
+    ways: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for name in measured.measured_files():
+        module = Path(name).relative_to(root).as_posix()
+        for line, contexts in measured.contexts_by_lineno(name).items():
+            for context in contexts:
+                ways[context.rpartition("|")[0]][module].add(line)
+    seconds = {
+        f"{case.get('file')}::{case.get('name')}": float(case.get("time", "0"))
+        for case in ElementTree.parse(junit).iter("testcase")  # our own file, made a moment ago
+    }
+    found = {test: {name: sorted(lines) for name, lines in way.items()} for test, way in ways.items()}
+    return found, seconds
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def pytest_runtest_setup(item: Any) -> None:
+    """Forget what other tests had the rules say: a cached verdict runs no line."""
+    module: ModuleType = item.module
+    for value in vars(module).values():
+        if callable(forget := getattr(value, "cache_clear", None)) and value.__module__ == module.__name__:
+            forget()
