@@ -30,9 +30,9 @@ SSE-FMT-06a SSE-FMT-06b SSE-EVT-01a SSE-EVT-01b SSE-EVT-02a SSE-EVT-02b SSE-EVT-
 AS-EVT-01 AS-EVT-02 AS-EVT-03 AS-END-01 AS-END-02 AS-END-03 AS-TOOL-03 AS-2-01 AS-2-02a AS-2-02b AS-2-03 AS-2-04
 PG-CON-01 PG-EVT-01 PG-EVT-02 PG-EVT-03 PG-MSG-01 PG-MSG-02 PG-MSG-04 PG-MSG-05 PG-TOOL-01 PG-2-01a PG-2-01b
 """.split()  # noqa: SIM905
-# Judged over whatever streams there are: it is enough that some could be judged.
+# Judged over whatever streams there are: it is enough that some could be judged (PG-FAN-01a: also of a late reader).
 GENERIC = """
-AS-TOOL-04 PG-CON-01 PG-CON-02 PG-ERR-02 PG-FLT-01 PG-FLT-05 PG-FLT-07a PG-MSG-03 PG-MSG-04 PG-REC-05a
+AS-TOOL-04 PG-CON-01 PG-CON-02 PG-ERR-02 PG-FAN-01a PG-FLT-01 PG-FLT-05 PG-FLT-07a PG-MSG-03 PG-MSG-04 PG-REC-05a
 PG-TOOL-02a PG-TOOL-02b PG-TOOL-03 PG-WIRE-01
 """.split()  # noqa: SIM905
 
