@@ -139,7 +139,8 @@ def _items(schema: Mapping[str, Any], v: str) -> str:
 
 
 def _min_length(schema: Mapping[str, Any], v: str) -> str:
-    return _of("string", schema, v, f"len({v}) >= {schema['minLength']:d}")
+    least = schema["minLength"]
+    return _of("string", schema, v, f"{v} != ''" if least == 1 else f"len({v}) >= {least:d}")
 
 
 def _minimum(schema: Mapping[str, Any], v: str) -> str:
