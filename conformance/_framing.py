@@ -217,7 +217,7 @@ class Framer:
             self._returned = True
             self._plain = False
         rest = lines.pop() if last not in (LF, CR) else b""
-        if self._held and lines:
+        if self._held:
             self._part.append(lines[0])
             lines[0] = b"".join(self._part)
             self._clear_part()
@@ -314,7 +314,7 @@ def _values(text: bytes, eol: bytes) -> list[bytes]:
     if text[:6] != b"data: ":
         return []
     values = text[6:].split(eol + eol + b"data: ")
-    joined = values[0] if len(values) == 1 else b"".join(values)
+    joined = b"".join(values)
     return [] if LF in joined or CR in joined else values
 
 

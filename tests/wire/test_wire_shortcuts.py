@@ -12,6 +12,8 @@ from conformance._framing import (
     LONG,
     MAX_EVENT,
     MAX_LINE,
+    PIECES,
+    SMALL,
     Framer,
     _after_block,
     _groups,
@@ -298,3 +300,24 @@ def test_where_an_unfinished_block_ends(data: bytes, after: int) -> None:
 def test_lines_are_split_with_their_endings(first: bytes, rest: bytes) -> None:
     data = first + b"\n" + rest
     assert _split(data) == data.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, 1), (SMALL - 1, 1), (SMALL, PIECES), (2 * SMALL, PIECES)])
+def test_small_pieces_of_a_line_are_put_together_and_large_ones_are_not(size: int, kept: int) -> None:
+    framer = begun()
+    for _ in range(PIECES - 1):
+        framer._frame(b"x" * size)
+    assert len(framer._part) == PIECES - 1
+    framer._frame(b"x" * size)
+    assert len(framer._part) == kept
+    for _ in range(PIECES):
+        framer._frame(b"y")
+    assert len(framer._part) == kept + 1
+    for _ in range(PIECES):
+        framer._frame(b"z" * SMALL)
+    assert len(framer._part) == kept + 1 + PIECES
+    assert framer._rest() == b"x" * size * PIECES + b"y" * PIECES + b"z" * SMALL * PIECES
+    ((text, _),) = framer._frame(b"\n\n")[0]
+    assert len(text) == PIECES * (size + 1 + SMALL) + 1
+    framer._frame(b"x")
+    assert framer._part == [b"x"]
