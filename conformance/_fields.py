@@ -53,6 +53,4 @@ def read_lines(lines: Sequence[bytes]) -> tuple[bytes | None, Others]:
                 retry = value
         elif field:  # not a comment
             unknown = True
-    if len(data) == 1:
-        return data[0], (event, identity, retry, unknown)
     return b"\n".join(data) if data else None, (event, identity, retry, unknown)

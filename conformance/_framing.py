@@ -24,14 +24,15 @@ PIECES, SMALL = (
 ENDINGS = (b"\n", b"\r\n", b"\r")
 
 Pairs = list[tuple[bytes, bytes]]
-Found = tuple[Pairs, list[bytes], list[Sequence[bytes]], bytes]
-"""Blocks in their order: pairs, then values or groups, and the one line ending of those.
+Found = tuple[Pairs, list[bytes], list[bytes], list[Sequence[bytes]], bytes]
+"""Blocks in their order: pairs, then values with their ids or groups, and the one line ending of those.
 
 A pair is the text (the lines before the blank one, with their endings) and the blank line's ending. A value is that
-of a block which is one line that begins with "data: ". A group is the lines of a block, without endings.
+of a block which is one line that begins with "data: ", or two, of which the first is "id: " and an id: then each
+value has one. A group is the lines of a block, without endings.
 """
 
-NOTHING: Found = ([], [], [], b"")
+NOTHING: Found = ([], [], [], [], b"")
 
 
 class Overflow(Exception):
@@ -105,14 +106,14 @@ class Framer:
             if len(data) < LONG:  # an event or a few
                 lines = data[:-2].split(b"\n")
                 if data[-2:] == b"\n\n" and b"" not in lines:
-                    return [], [], [lines], b"\n"
-                return self._by_line(data), [], [], b""
+                    return [], [], [], [lines], b"\n"
+                return self._by_line(data), [], [], [], b""
             return self._in_bulk(data, 0, [], b"\n")
         if data[0] == LF and not self._held:
             return self._in_bulk(data, 1, self._by_line(data[:1]), b"\n")
         start = _after_block(data)
         if not start:
-            return self._by_line(data), [], [], b""
+            return self._by_line(data), [], [], [], b""
         first = data.find(LF)
         part = self._part
         if first < start - 2 or self._lines or part[0][:6] != b"data: ":
@@ -122,21 +123,21 @@ class Framer:
         part.append(data[:first])
         value = b"".join(part)
         self._clear_part()
-        pairs, values, groups, eol = self._in_bulk(data, start, [], b"\n")
-        if pairs or groups:
-            return [(b"data: %b\n" % value, b"\n"), *pairs], values, groups, eol
-        return pairs, [value, *values], groups, b"\n"
+        pairs, values, ids, groups, eol = self._in_bulk(data, start, [], b"\n")
+        if pairs or ids or groups:
+            return [(b"data: %b\n" % value, b"\n"), *pairs], values, ids, groups, eol
+        return pairs, [value, *values], ids, groups, b"\n"
 
     def _with_returns(self, data: bytes, pending: int) -> Found:
         """The blocks of bytes with a CR: most likely all endings are CRLF."""
         if not pending and len(data) < LONG and data[-4:] == b"\r\n\r\n":
             lines = data[:-4].split(b"\r\n")
             if b"" not in lines and data.count(b"\r") == data.count(b"\n") == len(lines) + 1:
-                return [], [], [lines], b"\r\n"
+                return [], [], [], [lines], b"\r\n"
         # After a CRLF CRLF a block begins, whatever came before.
         start = data.find(b"\r\n\r\n") + 4 if pending else 0
         if start == 3 or len(data) < LONG or data.find(b"\r\n") < 0:
-            return self._by_line(data), [], [], b""
+            return self._by_line(data), [], [], [], b""
         return self._in_bulk(data, start, self._by_line(data[:start]) if start else [], b"\r\n")
 
     def _lone(self, data: bytes) -> bytes | None:
@@ -168,6 +169,7 @@ class Framer:
         Most likely all blocks are like the first: then they are split by what stands between them.
         """
         values: list[bytes] = []
+        ids: list[bytes] = []
         groups: list[Sequence[bytes]] = []
         first = data.find(eol, start)
         if start < first < start + LONG:
@@ -175,6 +177,8 @@ class Framer:
             if end >= 0:
                 if data.startswith(eol, first + len(eol)):
                     values = _values(data[start:end], eol)
+                else:
+                    values, ids = _values_with_ids(data[start:end], eol)
                 if not values:
                     groups = _groups(data[start:end], eol)
                 if values or groups:
@@ -183,12 +187,15 @@ class Framer:
         if LF in rest or CR in rest:
             later = self._by_line(rest)
             if later:
-                pairs += [(b"data: %b%b" % (value, eol), eol) for value in values]
+                groups += [
+                    (b"id: " + each, b"data: " + value) for each, value in zip(ids, values, strict=False)
+                ]
+                groups += [(b"data: " + value,) for value in values[len(ids) :]]
                 pairs += [(eol.join(lines) + eol, eol) for lines in groups]
-                return pairs + later, [], [], b""
+                return pairs + later, [], [], [], b""
         elif rest:
             self._hold(rest)
-        return pairs, values, groups, eol
+        return pairs, values, ids, groups, eol
 
     def _hold(self, data: bytes) -> None:
         """Bytes without a line ending."""
@@ -210,7 +217,7 @@ class Framer:
             self._returned = True
             self._plain = False
         rest = lines.pop() if last not in (LF, CR) else b""
-        if self._held and lines:
+        if self._held:
             self._part.append(lines[0])
             lines[0] = b"".join(self._part)
             self._clear_part()
@@ -307,8 +314,21 @@ def _values(text: bytes, eol: bytes) -> list[bytes]:
     if text[:6] != b"data: ":
         return []
     values = text[6:].split(eol + eol + b"data: ")
-    joined = values[0] if len(values) == 1 else b"".join(values)
+    joined = b"".join(values)
     return [] if LF in joined or CR in joined else values
+
+
+def _values_with_ids(text: bytes, eol: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The values and ids, where all blocks are a line that begins with "id: " and one with "data: "; else none."""
+    if text[:4] != b"id: ":
+        return [], []
+    blocks = text[4:].split(eol + eol + b"id: ")
+    ids, both, values = map(list, zip(*(block.partition(eol + b"data: ") for block in blocks), strict=True))
+    names, joined = b"".join(ids), b"".join(values)
+    # An id with NUL is none.
+    if not all(both) or 0 in names or LF in names or CR in names or LF in joined or CR in joined:
+        return [], []
+    return values, ids
 
 
 def _groups(text: bytes, eol: bytes) -> list[Sequence[bytes]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from conformance.quick_schema import Check, quick_check
+from conformance.schema_compile import Check, compiled
 from conformance.schema_store import SUFFIX, Problem, SchemaError, problems, schema_root, validator_for
 
 ENVELOPE = "envelope"  # the file that says what every event of the revision has, whatever its type
@@ -75,7 +75,7 @@ def event_schemas(protocol: str, strict: bool = False) -> EventSchemas:
 
 def _schema(path: Path, strict: bool) -> EventSchema:
     validator = validator_for(path, strict)
-    return EventSchema(quick_check(validator.schema) or validator.is_valid, validator)
+    return EventSchema(compiled(validator.schema) or validator.is_valid, validator)
 
 
 def _type(path: Path) -> str:

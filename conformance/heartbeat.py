@@ -28,7 +28,7 @@ def quiet(profile: Profile) -> float:
 
 def heartbeat_kind(block: Block) -> str:
     """What kind of heartbeat a block is: "comment", "data TYPE", or "" if none."""
-    if block.dispatch is None:
+    if block.data is None:
         return "comment" if block.comments else ""
-    kind = read_message(block.dispatch).type
+    kind = read_message(block).type
     return f"data {kind}" if kind in DATA_HEARTBEATS else ""

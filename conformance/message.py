@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 from conformance.quick_json import quick_json
-from conformance.wire import Event
+from conformance.wire import Block, Event
 
 TOO_MUCH = "more than this reader can hold"  # legal JSON beyond a limit of ours: nobody's fault
 
 
 class Message:
-    """An event with its data read as JSON.
+    """An event, by its block, with its data read as JSON.
 
     `value` is the JSON value (None where `error` says why there is none); `duplicates` are member names
     that occur twice in one object. `type` is the event's `type` member where it is an object with a string
@@ -21,10 +21,10 @@ class Message:
     nobody changes one. `memo` is where rules that read the value alike keep what they read.
     """
 
-    __slots__ = ("body", "duplicates", "error", "event", "memo", "type", "value")
+    __slots__ = ("block", "body", "duplicates", "error", "memo", "type", "value")
 
-    def __init__(self, event: Event, value: Any, error: str = "", duplicates: tuple[str, ...] = ()) -> None:
-        self.event = event
+    def __init__(self, block: Block, value: Any, error: str = "", duplicates: tuple[str, ...] = ()) -> None:
+        self.block = block
         self.value = value
         self.error = error
         self.duplicates = duplicates
@@ -32,6 +32,13 @@ class Message:
         self.body: dict[str, Any] = value if isinstance(value, dict) else {}
         kind = self.body.get("type")
         self.type: str = kind if isinstance(kind, str) else ""
+
+    @property
+    def event(self) -> Event:
+        """The event."""
+        event = self.block.dispatch
+        assert event is not None
+        return event
 
     @property
     def limited(self) -> bool:
@@ -71,20 +78,21 @@ def _constant(name: str) -> Any:
 _decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant).decode
 
 
-def read_message(event: Event) -> Message:
-    """Read an event's data as exactly one JSON value (RFC 8259); NaN and Infinity are errors."""
-    value = quick_json(event.block.data or b"")
+def read_message(block: Block) -> Message:
+    """Read the data of a block that dispatches as exactly one JSON value (RFC 8259); NaN and Infinity are errors."""
+    data = block.data or b""
+    value = quick_json(data)
     if value is not None:
-        return Message(event, value)
+        return Message(block, value)
     try:
-        return Message(event, _decode(event.data))
+        return Message(block, _decode(data.decode("utf-8", "replace")))
     except _Duplicate:
-        return _read_with_duplicates(event)
+        return _read_with_duplicates(block, data.decode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
-        return Message(event, None, _reason(error))
+        return Message(block, None, _reason(error))
 
 
-def _read_with_duplicates(event: Event) -> Message:
+def _read_with_duplicates(block: Block, text: str) -> Message:
     duplicates: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -96,10 +104,10 @@ def _read_with_duplicates(event: Event) -> Message:
         return dict(items)
 
     try:
-        value = json.loads(event.data, object_pairs_hook=pairs, parse_constant=_constant)
+        value = json.loads(text, object_pairs_hook=pairs, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
-        return Message(event, None, _reason(error))
-    return Message(event, value, duplicates=tuple(duplicates))
+        return Message(block, None, _reason(error))
+    return Message(block, value, duplicates=tuple(duplicates))
 
 
 def _reason(error: Exception) -> str:

@@ -25,15 +25,22 @@ class _InexactError(ValueError):
 def quick_json(data: bytes) -> Any:
     """The object or array that a JSON text is, None where the strict reader has to be asked.
 
-    A JSON text has two quotes for each of its strings, and one more for each quote within a string, escaped. So
-    where it has no more quotes than the strings of the value account for, no name was dropped.
+    Where the value, written again, is the text, spaces apart, then nothing of it was dropped or changed. It may also
+    be written otherwise, with escapes: a JSON text has two quotes for each of its strings, and one more for each quote
+    within a string, escaped. So where it has no more quotes than the strings of the value account for, no name was
+    dropped.
     """
     if orjson is None:
         return None
     try:
         value = orjson.loads(data)
+        if value.__class__ is not dict and value.__class__ is not list:
+            return None
+        written = orjson.dumps(value)
+        if written == data or written.translate(None, b" ") == data.translate(None, b" "):
+            return value
         quotes = 2 * _strings(value)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):  # orjson's TypeError: nested too deep to be written
         return None
     found = data.count(b'"')
     if found != quotes and b"\\\\" not in data:  # then each backslash before a quote escapes it

@@ -1,4 +1,7 @@
-"""Schemas made into plain Python functions: the quick yes of validation, far faster than a validator.
+"""Schemas made into Python expressions: the quick yes of validation, far faster than a validator.
+
+A schema becomes one condition without a call of ours in it; of an envelope that is
+`(type(v) is dict and ((v_0 := v.get('id', ABSENT)) is not ABSENT and type(v_0) is str) and …)`.
 
 It knows the keywords that our own event schemas use (JSON Schema 2020-12) and says so where it meets another.
 It only ever says *whether*; what is wrong is told by the `jsonschema` validator, which stays the referee: a
@@ -7,7 +10,7 @@ value that is refused here is judged again there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Check = Callable[[Any], bool]
@@ -18,175 +21,170 @@ _ANNOTATIONS = frozenset(
 
 
 def compiled(schema: Any) -> Check | None:
-    """A function that says whether a value matches, or None where the schema uses a keyword unknown here."""
+    """A function that says whether a value read from JSON matches; None for a keyword that is unknown here."""
     try:
-        return _compile(schema)
+        written = _condition(schema, "v")
     except _UnknownKeyword:
         return None
+    return _function(written, "v")
+
+
+def _function(condition: str, v: str) -> Check:
+    # All of it was written below: of the schema it has numbers and the literals of texts.
+    check: Check = eval(f"lambda {v}: {condition}", {"ABSENT": object()})
+    return check
 
 
 class _UnknownKeyword(Exception):
     """A keyword that has no compiled form."""
 
 
-def _compile(schema: Any) -> Check:
+def _condition(schema: Any, v: str) -> str:
+    """The condition under which the value of the variable `v` matches: it can stand beside `and` and `or`.
+
+    Parts of the value get names that begin with its own: nobody else has them.
+    """
     if isinstance(schema, bool):
-        return (lambda value: True) if schema else (lambda value: False)
-    checks = [
-        make(schema)
-        for keyword, make in _MAKERS.items()
-        if keyword in schema and not (keyword == "additionalProperties" and "properties" in schema)
-    ]
-    unknown = schema.keys() - _MAKERS.keys() - _ANNOTATIONS - {"then", "else"}
+        return str(schema)
+    unknown = schema.keys() - _WRITERS.keys() - _ANNOTATIONS - {"then", "else"}
     if unknown:
         raise _UnknownKeyword(sorted(unknown)[0])
-    if len(checks) == 1:
-        return checks[0]
-    if len(checks) == 2:
-        first, second = checks
-        return lambda value: first(value) and second(value)
-    return lambda value: all(check(value) for check in checks)
+    return _all(write(schema, v) for keyword, write in _WRITERS.items() if keyword in schema)
 
 
-def _type(schema: Mapping[str, Any]) -> Check:
+def _all(conditions: Iterable[str]) -> str:
+    wanted = [condition for condition in conditions if condition != "True"]
+    return wanted[0] if len(wanted) == 1 else f"({' and '.join(wanted)})" if wanted else "True"
+
+
+# What reading JSON makes is of these very classes. A bool is an int to Python and none to JSON; a float without a
+# fraction is an integer to JSON Schema.
+_TYPES: Mapping[str, str] = {
+    "object": "type({v}) is dict",
+    "array": "type({v}) is list",
+    "string": "type({v}) is str",
+    "boolean": "type({v}) is bool",
+    "null": "{v} is None",
+    "number": "(type({v}) is int or type({v}) is float)",
+    "integer": "(type({v}) is int or (type({v}) is float and {v}.is_integer()))",
+}
+
+
+def _type(schema: Mapping[str, Any], v: str) -> str:
     names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    if len(names) == 1:
-        return _TYPES[names[0]]
-    if "integer" not in names and "number" not in names:
-        classes = tuple(_CLASSES[name] for name in names)
-        return lambda value: isinstance(value, classes)
-    kinds = tuple(_TYPES[name] for name in names)
-    return lambda value: any(kind(value) for kind in kinds)
+    kinds = [_TYPES[name].format(v=v) for name in names]
+    return kinds[0] if len(kinds) == 1 else f"({' or '.join(kinds)})"
 
 
-# A bool is an int to Python and none to JSON; a float without a fraction is an integer to JSON Schema.
-_CLASSES: Mapping[str, type] = {
-    "object": dict,
-    "array": list,
-    "string": str,
-    "boolean": bool,
-    "null": type(None),
-}
-_TYPES: Mapping[str, Check] = {
-    "object": lambda value: isinstance(value, dict),
-    "array": lambda value: isinstance(value, list),
-    "string": lambda value: isinstance(value, str),
-    "boolean": lambda value: isinstance(value, bool),
-    "null": lambda value: value is None,
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "integer": lambda value: (
-        (isinstance(value, int) and not isinstance(value, bool))
-        or (isinstance(value, float) and value.is_integer())
-    ),
-}
+def _of(kind: str, schema: Mapping[str, Any], v: str, condition: str) -> str:
+    """What a keyword asks of values of one type alone; `type`, which is asked first, may have said that it is one."""
+    if condition == "True" or schema.get("type") == kind:
+        return condition
+    return f"(not {_TYPES[kind].format(v=v)} or {condition})"
 
 
-def _properties(schema: Mapping[str, Any]) -> Check:
-    members = {name: _compile(sub) for name, sub in schema["properties"].items()}
-    others = _compile(schema.get("additionalProperties", True))
-    open_to_others = schema.get("additionalProperties", True) is True
-
-    def check(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return True
-        for name, item in value.items():
-            member = members.get(name)
-            if member is None:
-                if not open_to_others and not others(item):
-                    return False
-            elif not member(item):
-                return False
-        return True
-
-    return check
+def _required(schema: Mapping[str, Any], v: str) -> str:
+    names = [name for name in schema["required"] if name not in schema.get("properties", {})]
+    return _of("object", schema, v, _all(f"{name!r} in {v}" for name in names))
 
 
-def _additional(schema: Mapping[str, Any]) -> Check:
-    others = _compile(schema["additionalProperties"])
-    return lambda value: not isinstance(value, dict) or all(others(item) for item in value.values())
+def _properties(schema: Mapping[str, Any], v: str) -> str:
+    required = schema.get("required", ())
+    members = []
+    for number, (name, sub) in enumerate(schema["properties"].items()):
+        member = f"{v}_{number}"
+        matches = _condition(sub, member)
+        # Where null is for a member what its absence is, nothing need tell them apart.
+        absent = "None" if _function(matches, member)(None) is (name not in required) else "ABSENT"
+        looked_up = f"({member} := {v}.get({name!r}{', ABSENT' if absent == 'ABSENT' else ''}))"
+        if name in required:
+            members.append(_all((f"{looked_up} is not {absent}", matches)))
+        elif matches != "True":
+            members.append(f"({looked_up} is {absent} or {matches})")
+    return _of("object", schema, v, _all(members))
 
 
-def _required(schema: Mapping[str, Any]) -> Check:
-    names = frozenset(schema["required"])
-    return lambda value: not isinstance(value, dict) or names <= value.keys()
+def _additional(schema: Mapping[str, Any], v: str) -> str:
+    names = _set(schema.get("properties", ()))
+    other = _condition(schema["additionalProperties"], f"{v}_other")
+    if other == "True":
+        return other
+    others = f"all({v}_name in {names} or {other} for {v}_name, {v}_other in {v}.items())"
+    return _of("object", schema, v, f"{v}.keys() <= {names}" if other == "False" else others)
 
 
-def _const(schema: Mapping[str, Any]) -> Check:
-    return _equal_to(schema["const"])
+def _set(names: Iterable[str]) -> str:
+    return f"{{{', '.join(map(repr, names))}}}" if names else "set()"
 
 
-def _enum(schema: Mapping[str, Any]) -> Check:
-    checks = tuple(_equal_to(item) for item in schema["enum"])
-    return lambda value: any(check(value) for check in checks)
+def _const(schema: Mapping[str, Any], v: str) -> str:
+    return _equals(v, schema["const"])
 
 
-def _equal_to(wanted: Any) -> Check:
+def _enum(schema: Mapping[str, Any], v: str) -> str:
+    return f"({' or '.join(_equals(v, item) for item in schema['enum'])})"
+
+
+def _equals(v: str, wanted: Any) -> str:
     if isinstance(wanted, bool):
-        return lambda value: value is wanted
+        return f"{v} is {wanted}"
     if isinstance(wanted, str):
-        # `==` on text is quick, and text equals nothing but text.
-        return lambda value: bool(value == wanted)
+        return f"{v} == {wanted!r}"  # text equals nothing but text
     raise _UnknownKeyword("const of another kind")
 
 
-def _items(schema: Mapping[str, Any]) -> Check:
-    item = _compile(schema["items"])
-    return lambda value: not isinstance(value, list) or all(map(item, value))
+def _items(schema: Mapping[str, Any], v: str) -> str:
+    item = _condition(schema["items"], f"{v}_item")
+    return _of("array", schema, v, "True" if item == "True" else f"all({item} for {v}_item in {v})")
 
 
-def _min_length(schema: Mapping[str, Any]) -> Check:
+def _min_length(schema: Mapping[str, Any], v: str) -> str:
     least = schema["minLength"]
-    return lambda value: not isinstance(value, str) or len(value) >= least
+    return _of("string", schema, v, f"{v} != ''" if least == 1 else f"len({v}) >= {least:d}")
 
 
-def _minimum(schema: Mapping[str, Any]) -> Check:
-    least = schema["minimum"]
-    return lambda value: not isinstance(value, int | float) or isinstance(value, bool) or value >= least
+def _minimum(schema: Mapping[str, Any], v: str) -> str:
+    if schema.get("type") == "integer":
+        return f"{v} >= {schema['minimum']!r}"
+    return _of("number", schema, v, f"{v} >= {schema['minimum']!r}")
 
 
-def _all_of(schema: Mapping[str, Any]) -> Check:
+def _all_of(schema: Mapping[str, Any], v: str) -> str:
     choice = _choice(schema["allOf"])
     if choice is None:
-        checks = tuple(_compile(branch) for branch in schema["allOf"])
-        return lambda value: all(check(value) for check in checks)
+        return _all(_condition(branch, v) for branch in schema["allOf"])
     member, branches = choice
-    table = {wanted: _compile(then) for wanted, then in branches.items()}
-
-    def check(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return True
-        key = value.get(member)
-        branch = table.get(key) if isinstance(key, str) else None
-        return branch is None or branch(value)
-
-    return check
+    conditions = {wanted: _condition(then, v) for wanted, then in branches.items()}
+    return _of("object", schema, v, _chosen(v, member, conditions, "True"))
 
 
-def _unevaluated(schema: Mapping[str, Any]) -> Check:
+def _unevaluated(schema: Mapping[str, Any], v: str) -> str:
     choice = _choice(schema.get("allOf", ()))
     if schema["unevaluatedProperties"] is not False or choice is None or "if" in schema:
         raise _UnknownKeyword("unevaluatedProperties")
     member, branches = choice
-    listed = frozenset(schema.get("properties", {}))
-    table = {}
+    listed = {*schema.get("properties", ())}
+    known = {}
     for wanted, then in branches.items():
         if not isinstance(then, dict) or then.keys() & {"allOf", "if", "additionalProperties"}:
             raise _UnknownKeyword("unevaluatedProperties")
-        table[wanted] = listed | {member} | then.get("properties", {}).keys()
+        known[wanted] = _set(sorted({*listed, member, *then.get("properties", ())}))
+    names = _chosen(v, member, known, _set(sorted(listed)))
+    return _of("object", schema, v, f"{v}.keys() <= {names}")
 
-    def check(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return True
-        key = value.get(member)
-        return value.keys() <= (table.get(key, listed) if isinstance(key, str) else listed)
 
-    return check
+def _chosen(v: str, member: str, by_value: Mapping[str, str], otherwise: str) -> str:
+    """One of the expressions, by the value of a member."""
+    key, looked_up = f"{v}_key", f"({v}_key := {v}.get({member!r}))"
+    tests = [f"{looked_up if not number else key} == {wanted!r}" for number, wanted in enumerate(by_value)]
+    chosen = [f"{written} if {test} else" for test, written in zip(tests, by_value.values(), strict=True)]
+    return f"({' '.join(chosen)} {otherwise})"
 
 
 def _choice(branches: Sequence[Any]) -> tuple[str, dict[str, Any]] | None:
     """The member and its values, where every branch asks "is this member that text?"; else None.
 
-    Such branches are looked up, not tried one by one.
+    Such branches are chosen from, not tried one by one.
     """
     table: dict[str, Any] = {}
     members: set[str] = set()
@@ -205,13 +203,12 @@ def _choice(branches: Sequence[Any]) -> tuple[str, dict[str, Any]] | None:
     return (members.pop(), table) if len(members) == 1 else None
 
 
-def _condition(schema: Mapping[str, Any]) -> Check:
-    asked = _compile(schema["if"])
-    then, otherwise = _compile(schema.get("then", True)), _compile(schema.get("else", True))
-    return lambda value: then(value) if asked(value) else otherwise(value)
+def _if(schema: Mapping[str, Any], v: str) -> str:
+    asked, then, otherwise = (_condition(schema.get(part, True), v) for part in ("if", "then", "else"))
+    return f"({then} if {asked} else {otherwise})"
 
 
-_MAKERS: Mapping[str, Callable[[Mapping[str, Any]], Check]] = {
+_WRITERS: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "type": _type,
     "const": _const,
     "enum": _enum,
@@ -223,5 +220,5 @@ _MAKERS: Mapping[str, Callable[[Mapping[str, Any]], Check]] = {
     "minimum": _minimum,
     "allOf": _all_of,
     "unevaluatedProperties": _unevaluated,
-    "if": _condition,
+    "if": _if,
 }

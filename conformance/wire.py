@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from conformance._fields import Others, only_value, read_lines
 from conformance._framing import MAX_EVENT, MAX_LINE, NOTHING, Found, Framer, Overflow
@@ -67,7 +68,7 @@ class Event:
     @property
     def index(self) -> int:
         """Its number in its stream, from 0."""
-        return self.block._number
+        return self.block.number
 
     @property
     def data(self) -> str:
@@ -80,8 +81,7 @@ class Event:
     @property
     def type(self) -> str:
         """The value of its last `event` line; "message" where that is empty or missing."""
-        others = self.block._others
-        return "message" if others is None else (others[0] or b"message").decode("utf-8", "replace")
+        return (self.block.event or b"message").decode("utf-8", "replace")
 
     @property
     def last_event_id(self) -> str:
@@ -106,9 +106,9 @@ class Event:
 class Block:
     """Lines up to and with a blank line. `start`, `end`: byte span in the body, the blank line included.
 
-    `at`: arrival of the chunk that completed it. `raw`: its bytes. `data`/`event`/`id`/`retry`: raw field
-    values as bytes, None where the block does not set them (`data` joined with b"\n"). `dispatch`: the event,
-    or None: a block dispatches where it has a `data` line, be its value empty.
+    `at`: arrival of the chunk that completed it. `number`: of its event, or of the next one's. `raw`: its bytes.
+    `data`/`event`/`id`/`retry`: raw field values as bytes, None where the block does not set them (`data` joined with
+    b"\n"). `dispatch`: the event, or None: a block dispatches where it has a `data` line, be its value empty.
 
     An `id` with NUL and a `retry` of anything but ASCII digits are ignored (§9.2.6): they set nothing,
     `lines` has them.
@@ -116,18 +116,33 @@ class Block:
 
     # One object per event, and no cycle: a reference from the block to its event would leave both to the
     # garbage collector, at half the speed.
-    __slots__ = ("_close", "_last_id", "_number", "_others", "_text", "at", "data", "end", "index", "start")
+    __slots__ = (
+        "_close",
+        "_last_id",
+        "_text",
+        "at",
+        "data",
+        "end",
+        "event",
+        "id",
+        "index",
+        "number",
+        "retry",
+        "start",
+    )
 
     index: int
+    number: int
     start: int
     end: int
     at: float
     data: bytes | None
-    _number: int  # of its event
+    event: bytes | None
+    id: bytes | None
+    retry: bytes | None
     _last_id: bytes  # the newest id of the stream, this block included
-    _text: bytes | None  # what comes before `close`; None: "data: " and the data
+    _text: bytes | None  # what comes before `_close`; None: a line of data, before it perhaps one with the id
     _close: bytes
-    _others: Others | None
 
     @property
     def dispatch(self) -> Event | None:
@@ -142,23 +157,11 @@ class Block:
     @property
     def raw(self) -> bytes:
         """Its bytes, those of the span."""
-        text = self._text
-        return (b"data: " + (self.data or b"") if text is None else text) + self._close
-
-    @property
-    def event(self) -> bytes | None:
-        """The value of its last `event` line."""
-        return None if self._others is None else self._others[0]
-
-    @property
-    def id(self) -> bytes | None:
-        """The value of its last `id` line without NUL."""
-        return None if self._others is None else self._others[1]
-
-    @property
-    def retry(self) -> bytes | None:
-        """The value of its last `retry` line that is ASCII digits alone."""
-        return None if self._others is None else self._others[2]
+        text, close = self._text, self._close
+        if text is None:
+            id_line = b"" if self.id is None else b"id: " + self.id + close[: len(close) // 2]
+            text = id_line + b"data: " + (self.data or b"")
+        return text + close
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -218,7 +221,7 @@ class Decoder(Framer):
         """The blocks that these bytes complete. Raises `WireError` past a cap, then and ever after."""
         value = self._lone(data)
         if value is not None:
-            return self._plain_blocks([value], data[6 + len(value) :], at, [])
+            return self._value_blocks([value], (), data[6 + len(value) :], at, [])
         try:
             found = self._frame(data)
         except Overflow as overflow:
@@ -233,7 +236,7 @@ class Decoder(Framer):
         return Tail(self._next, raw, tuple(dict.fromkeys(name for name in names if name)))
 
     def _blocks_of(self, found: Found, at: float) -> list[Block]:
-        pairs, values, groups, eol = found
+        pairs, values, ids, groups, eol = found
         blocks: list[Block] = []
         for text, close in pairs:
             value = only_value(text)
@@ -247,7 +250,7 @@ class Decoder(Framer):
             self._open = None
         elif blocks:
             self._open = blocks[-1]
-        return self._plain_blocks(values, eol + eol, at, blocks) if values else blocks
+        return self._value_blocks(values, ids, eol + eol, at, blocks) if values else blocks
 
     def _block(
         self, text: bytes, close: bytes, at: float, data: bytes | None, others: Others | None
@@ -259,20 +262,21 @@ class Decoder(Framer):
         block.end = self._next = self._next + len(text) + len(close)
         block.at = at
         block.data = data
-        block._others = others
-        if others is not None:
-            block._text = text
-            block._close = close
-            if others[1] is not None:
-                self._last_id = others[1]
-            if others[3]:
-                self.unknown_fields = True
-        else:
+        if others is None:
+            block.event = block.id = block.retry = None
             # What `data` holds need not be kept twice.
             block._text = None
             block._close = text[6 + len(data or b"") :] + close
+        else:
+            block.event, block.id, block.retry, unknown = others
+            block._text = text
+            block._close = close
+            if block.id is not None:
+                self._last_id = block.id
+            if unknown:
+                self.unknown_fields = True
         block._last_id = self._last_id
-        block._number = self._number
+        block.number = self._number
         if data is not None:
             self._number += 1
         return block
@@ -280,10 +284,10 @@ class Decoder(Framer):
     def _group_blocks(
         self, groups: list[Sequence[bytes]], eol: bytes, at: float, blocks: list[Block]
     ) -> None:
-        # What streams with ids are made of: as above, in line.
+        # What streams with names are made of: as above, in line.
         index, number, start, last_id = self._index, self._number, self._next, self._last_id
         for lines in groups:
-            data, others = read_lines(lines)
+            data, (event, identity, retry, unknown) = read_lines(lines)
             block = Block()
             block.index = index
             block.start = start
@@ -291,10 +295,11 @@ class Decoder(Framer):
             block.end = start = start + len(text) + len(eol)
             block.at = at
             block.data = data
-            block._number = number
+            block.event = event
+            block.id = identity
+            block.retry = retry
+            block.number = number
             block._close = eol
-            block._others = others
-            _, identity, _, unknown = others
             if identity is not None:
                 last_id = identity
             if unknown:
@@ -306,26 +311,32 @@ class Decoder(Framer):
             blocks.append(block)
         self._index, self._number, self._next, self._last_id = index, number, start, last_id
 
-    def _plain_blocks(self, values: list[bytes], close: bytes, at: float, blocks: list[Block]) -> list[Block]:
+    def _value_blocks(
+        self, values: Sequence[bytes], ids: Sequence[bytes], close: bytes, at: float, blocks: list[Block]
+    ) -> list[Block]:
         # What most streams are made of: everything inline.
         index, number, start, last_id = self._index, self._number, self._next, self._last_id
         around = len(close) + 6
-        for value in values:
+        around_id = len(close) // 2 + 4
+        for value, identity in zip(values, ids or repeat(None), strict=False):
             block = Block()
             block.index = index
             block.start = start
+            if identity is not None:
+                start += len(identity) + around_id
+                last_id = identity
             block.end = start = start + len(value) + around
             block.at = at
             block.data = value
-            block._number = number
+            block.id = identity
+            block.event = block.retry = block._text = None
+            block.number = number
             block._last_id = last_id
-            block._text = None
             block._close = close
-            block._others = None
             index += 1
             number += 1
             blocks.append(block)
-        self._index, self._number, self._next = index, number, start
+        self._index, self._number, self._next, self._last_id = index, number, start, last_id
         return blocks
 
     def _skipped(self, count: int) -> None:
@@ -356,7 +367,7 @@ class DataDecoder(Framer):
 
     @staticmethod
     def _read(found: Found) -> list[bytes]:
-        pairs, values, groups, _ = found
+        pairs, values, _, groups, _ = found
         if not pairs and not groups:
             return values
         read = [_data_of(text) for text, _ in pairs]

@@ -66,8 +66,8 @@ class LiveStream(asyncio.Protocol):
     def messages(self) -> list[Message]:
         """The events so far with their data read as JSON (read when first asked for)."""
         for block in self.blocks[self._read_blocks :]:
-            if block.dispatch is not None:
-                self._messages.append(read_message(block.dispatch))
+            if block.data is not None:
+                self._messages.append(read_message(block))
         self._read_blocks = len(self.blocks)
         return self._messages
 

@@ -167,7 +167,7 @@ def _read(block: Block, greeting: float) -> tuple[MarkKind, str]:
         if block.comments:
             return (MarkKind.HEARTBEAT if block.at >= greeting else MarkKind.COMMENT), "comment"
         return MarkKind.COMMENT, "no event"
-    kind = read_message(block.dispatch).type
+    kind = read_message(block).type
     if kind in DATA_HEARTBEATS:
         return MarkKind.HEARTBEAT, kind
     name = kind or (block.dispatch.type if block.dispatch.type != "message" else "")

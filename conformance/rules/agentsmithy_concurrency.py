@@ -207,7 +207,7 @@ def slow_dialog_delays_nobody(case: Case) -> Judgement:
 def _seconds(stream: Stream) -> float | None:
     """How long a turn took to its `done`, in seconds."""
     done = first(stream, "done")
-    return None if done is None else done.event.block.at - stream.transcript.opened_at
+    return None if done is None else done.block.at - stream.transcript.opened_at
 
 
 @check("AS-CONC-05", probes=(CLIENT_GONE,), families=_FAMILY)

@@ -29,7 +29,7 @@ class OneDone(StreamRule):
 
     def feed(self, message: Message) -> Iterable[Finding]:
         if self._seen is None:
-            self._seen = message.event.index
+            self._seen = message.block.number
             self.judged += 1
             return ()
         return [
@@ -53,7 +53,7 @@ class NothingAfterDone(StreamRule):
     def feed(self, message: Message) -> Iterable[Finding]:
         if message.type == "done":
             if self._done is None:
-                self._done = message.event.index
+                self._done = message.block.number
                 self.judged += 1
             return ()
         if self._done is None:

@@ -132,7 +132,7 @@ class Balanced(StreamRule):
 
     def _start(self, message: Message, name: str) -> list[Finding]:
         before = self._open.get(name)
-        self._open[name] = message.event.index
+        self._open[name] = message.block.number
         if before is None:
             return []
         return [
@@ -166,7 +166,7 @@ class NoOverlap(StreamRule):
         name = _STARTS[message.type]
         self.judged += 1
         others = [f"{other} since event {at}" for other, at in self._open.items() if other != name]
-        self._open[name] = message.event.index
+        self._open[name] = message.block.number
         if not others or self._told:
             return ()
         self._told = True
@@ -191,7 +191,7 @@ class DoneFollowsError(StreamRule):
     def feed(self, message: Message) -> Iterable[Finding]:
         error, self._error = self._error, None
         if message.type == "error":
-            self._error = message.event.index
+            self._error = message.block.number
         if error is None:
             return ()
         self.judged += 1

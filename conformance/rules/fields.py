@@ -99,7 +99,7 @@ class _NamedEvents(StreamRule):
     def feed(self, message: Message) -> Iterable[Finding]:
         """Judge the next event."""
         self.judged += 1
-        name = message.event.block.event
+        name = message.block.event
         if not name or name == b"message" or self._knows(message.type) is not self.documented:
             return ()
         key = (name, message.type)
@@ -257,7 +257,7 @@ class UniqueIds(RuleByType):
         value = self._id(message)
         if not value:
             return ()
-        first = self._seen.add(value, message.event.index)
+        first = self._seen.add(value, message.block.number)
         if first is not None:
             return (self._twice(message, value, first),)
         self._newest = value
@@ -272,7 +272,7 @@ class UniqueIds(RuleByType):
 
     def _id(self, message: Message) -> bytes | None:
         """The event's own id; None or empty where it has none to be judged."""
-        value = message.event.block.id
+        value = message.block.id
         if value is None:
             if self._alone and self._apart is None:
                 self._apart = message

@@ -140,13 +140,12 @@ def _over(stream: Stream, seats: list[_Seat]) -> None:
     ordinary, odd = hall.ordinary, hall.odd
     kept = iter(stream.messages) if stream.size < KEPT else None
     for block in stream.walk():
-        event = block.dispatch
-        if event is None:
+        if block.data is None:
             if block.end - block.start > BLANK:
                 for seat in skippers:
                     seat.attempt(lambda seat=seat, block=block: seat.rule.skipped(block))  # type: ignore[misc]
             continue
-        message = read_message(event) if kept is None else next(kept)
+        message = read_message(block) if kept is None else next(kept)
         kind = message.type
         if kind and block.event is None and not message.error and not message.duplicates:
             audience = ordinary.get(kind) or hall.enter(kind, True)

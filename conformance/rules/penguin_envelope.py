@@ -114,7 +114,7 @@ class IdsUnique(RuleByType):
         if not isinstance(identity, str) or not identity:
             return ()
         self.judged += 1
-        before = self._seen.add(identity, message.event.index)
+        before = self._seen.add(identity, message.block.number)
         if before is None:
             return ()
         return (

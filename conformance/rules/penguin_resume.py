@@ -320,7 +320,7 @@ def ids_name_one_event(case: Case) -> Judgement:
     findings: list[Finding] = []
     for stream in case.streams:
         for message in stream.read():
-            named = (message.event.block.id or b"").decode("utf-8", "replace")
+            named = (message.block.id or b"").decode("utf-8", "replace")
             if not named or message.type in SYNTHETIC:
                 continue
             what = _event_of(message)
@@ -374,5 +374,5 @@ def synthetic_ids_replay(case: Case) -> Judgement:
         judged += max(1, compared)
     if judged:
         return Judgement(tuple(findings), judged)
-    named = [m for s in case.streams for m in s.messages if m.type in SYNTHETIC and m.event.block.id]
+    named = [m for s in case.streams for m in s.messages if m.type in SYNTHETIC and m.block.id]
     return Judgement(judged=0 if named else sum(1 for s in case.streams if s.messages))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from conformance.findings import Finding, Judgement
@@ -19,13 +20,23 @@ from conformance.rules.base import Case, Listener, RuleByType, Stream, StreamCon
 STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time are remembered
 
 
+@dataclass(slots=True)
+class _Newest:
+    """The highest order and the latest time that a stream has shown, None before any."""
+
+    order: int | None = None
+    time: int = 0
+
+
 @stream_check("PG-2-01a", probes=ALL_STREAMS, families=FAMILIES)
 class OrderGrows(RuleByType):
     """SSE id = JSON id; per stream, `order` grows and `time` does not go back. Remembers 8,192 streams."""
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
-        self._newest: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._streams: OrderedDict[str, _Newest] = OrderedDict()
+        self._name: str | None = None  # of the stream of the event before,
+        self._newest = _Newest()  # and what is newest there
 
     def listener(self, kind: str) -> Listener | None:
         return None if not kind or kind in SYNTHETIC else self._event
@@ -33,7 +44,7 @@ class OrderGrows(RuleByType):
     def _event(self, message: Message) -> Iterable[Finding]:
         self.judged += 1
         body = message.body
-        identity, sent = body.get("id"), message.event.block.id
+        identity, sent = body.get("id"), message.block.id
         found: list[Finding] = []
         if (None if sent is None else sent.decode("utf-8", "replace")) != identity:
             found.append(
@@ -47,12 +58,11 @@ class OrderGrows(RuleByType):
         order, time = body.get("order"), body.get("time")
         if type(order) is int and type(time) is int:  # of JSON: no bool
             name = stream_of(identity)
-            before = self._newest.get(name)
-            if before is None or (order > before[0] and time >= before[1]):
-                self._remember(name, (order, time))
-            else:
-                self._remember(name, (max(order, before[0]), max(time, before[1])))
-                found += self._not_later(message, name, before, (order, time))
+            newest = self._newest if name == self._name else self._turn_to(name)
+            if newest.order is not None and (order <= newest.order or time < newest.time):
+                found += self._not_later(message, name, newest, order, time)
+                order, time = max(order, newest.order), max(time, newest.time)
+            newest.order, newest.time = order, time
         elif (
             "order" in body or "time" in body
         ):  # whether it may lack them is its schema's business (PG-EVT-01)
@@ -66,28 +76,33 @@ class OrderGrows(RuleByType):
             )
         return found
 
-    def _remember(self, name: str, newest: tuple[int, int]) -> None:
-        self._newest[name] = newest
-        self._newest.move_to_end(name)
-        if len(self._newest) > STREAMS:
-            self._newest.popitem(last=False)
+    def _turn_to(self, name: str) -> _Newest:
+        newest = self._streams.get(name)
+        if newest is None:
+            newest = self._streams[name] = _Newest()
+            if len(self._streams) > STREAMS:
+                self._streams.popitem(last=False)
+        else:
+            self._streams.move_to_end(name)
+        self._name, self._newest = name, newest
+        return newest
 
     def _not_later(
-        self, message: Message, name: str, before: tuple[int, int], now: tuple[int, int]
+        self, message: Message, name: str, before: _Newest, order: int, time: int
     ) -> Iterable[Finding]:
-        if now[0] <= before[0]:
+        if before.order is not None and order <= before.order:
             yield self.finding(
                 message,
                 "order does not grow",
-                expected=f"an order above {before[0]} in stream {name}",
-                observed=str(now[0]),
+                expected=f"an order above {before.order} in stream {name}",
+                observed=str(order),
             )
-        if now[1] < before[1]:
+        if time < before.time:
             yield self.finding(
                 message,
                 "time goes back",
-                expected=f"a time of {before[1]} or later in stream {name}",
-                observed=str(now[1]),
+                expected=f"a time of {before.time} or later in stream {name}",
+                observed=str(time),
             )
 
 

@@ -77,10 +77,8 @@ class StreamRule(ABC):
 
     def finding(self, message: Message, title: str, *, expected: str, observed: str) -> Finding:
         """A finding at that event."""
-        event = message.event
-        return Finding(
-            title, expected, observed, self.context.role, event.index, (event.block.start, event.block.end)
-        )
+        block = message.block
+        return Finding(title, expected, observed, self.context.role, block.number, (block.start, block.end))
 
 
 class RuleByType(StreamRule):
@@ -149,8 +147,8 @@ class Stream:
             yield from self.messages
             return
         for block in self.walk():
-            if block.dispatch is not None:
-                yield read_message(block.dispatch)
+            if block.data is not None:
+                yield read_message(block)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
@@ -206,7 +204,7 @@ class Stream:
     @cached_property
     def messages(self) -> tuple[Message, ...]:
         """The events with their data read as JSON."""
-        return tuple(read_message(event) for event in self.events)
+        return tuple(read_message(block) for block in self.blocks if block.data is not None)
 
     @property
     def context(self) -> StreamContext:
@@ -222,12 +220,12 @@ class Stream:
         self, title: str, *, expected: str, observed: str, at: Message | Block | None = None
     ) -> Finding:
         """A finding in this stream, at that event or block."""
-        block = at.event.block if isinstance(at, Message) else at
+        block = at.block if isinstance(at, Message) else at
         return Finding(
             title,
             expected,
             observed,
             self.role,
-            at.event.index if isinstance(at, Message) else None,
+            at.block.number if isinstance(at, Message) else None,
             None if block is None else (block.start, block.end),
         )

@@ -36,9 +36,9 @@ def pieces(text: str) -> list[str]:
 
 
 def error_body(message: str, status: int) -> dict[str, Any]:
-    """An error as OpenAI's API words it."""
+    """An error as OpenAI's API words it; its `code` is a string there."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return {"error": {"message": message, "type": kind, "param": None, "code": status}}
+    return {"error": {"message": message, "type": kind, "param": None, "code": str(status)}}
 
 
 class Answer(Protocol):

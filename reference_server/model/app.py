@@ -143,7 +143,8 @@ async def _models(request: Request) -> Response:
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "http":
-        response = JSONResponse(error_body(f"no such route: {scope['path']}", 404), 404)
+        hint = "" if scope["path"].startswith("/v1/") else " (the base URL of this API ends in /v1)"
+        response = JSONResponse(error_body(f"no such route: {scope['path']}{hint}", 404), 404)
         await response(scope, receive, send)
 
 

@@ -26,7 +26,7 @@ def embed(data: object) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BadRequestError("the body is not a JSON object")
     dimensions = data.get("dimensions", DIMENSIONS)
-    if not isinstance(dimensions, int) or not 1 <= dimensions <= MAX_DIMENSIONS:
+    if type(dimensions) is not int or not 1 <= dimensions <= MAX_DIMENSIONS:
         raise BadRequestError(f"`dimensions` is not a whole number from 1 to {MAX_DIMENSIONS}")
     inputs = _inputs(data.get("input"))
     as_base64 = data.get("encoding_format") == "base64"  # what OpenAI's own clients ask for

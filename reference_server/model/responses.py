@@ -122,13 +122,10 @@ class ResponsesAnswer:
         self, text: str, reasoning: str, calls: tuple[ToolCall, ...], *, complete: bool
     ) -> dict[str, Any]:
         """The object that answers a request without a stream; an incomplete one is still "in_progress"."""
-        if reasoning:
-            self.piece("reasoning", reasoning)
-        if text or not calls:
-            self.piece("text", text)
-        self._close()
-        for index, call in enumerate(calls):
-            self._call(index, call)
+        for kind, said in (("reasoning", reasoning), ("text", text)):
+            if said:
+                self.piece(kind, said)
+        self.end(calls, usage=True)  # its output is what a stream's would be
         return self._response("completed" if complete else "in_progress")
 
     # --- items of the output
@@ -213,7 +210,7 @@ class ResponsesAnswer:
         """The response as it is now; token counts are made up, but the same each time."""
         usage = {
             "input_tokens": self.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": self.completion_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": self.prompt_tokens + self.completion_tokens,

@@ -248,12 +248,23 @@ def test_the_model_call_of_a_client_that_has_gone(cancels: bool) -> None:
 
     async def calls(request: Received, writer: asyncio.StreamWriter) -> None:
         state = "cancelled" if gone.is_set() and cancels else "open"
+        prompt = prompts[-1][:500] if prompts else ""
         journal = [
-            {"number": 1, "prompt": "another", "state": "finished", "side_call": None},
-            {"number": 2, "prompt": prompts[-1][:500], "state": state, "side_call": None},
-            {"number": 3, "prompt": prompts[-1][:500], "state": "finished", "side_call": "title"},
+            {
+                "number": 7,
+                "prompt": f'"{CLIENT_GONE} "',
+                "state": "finished",
+                "side_call": None,
+            },  # of another run
+            *([{"number": 8, "prompt": prompt, "state": state, "side_call": None}] if prompts else []),
+            *(
+                [{"number": 9, "prompt": prompt, "state": "finished", "side_call": "title"}]
+                if prompts
+                else []
+            ),
         ]
-        await answers(200, journal)(request, writer)
+        since = int(request.path.partition("?since=")[2])
+        await answers(200, [call for call in journal if call["number"] > since])(request, writer)
 
     async def run() -> Observation:
         served = {**routes(streams(chat, end=False, pause=gone)), ("GET", "/__model/calls"): calls}

@@ -9,16 +9,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from xml.etree import ElementTree
 
 import coverage
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 # Tests that start no server: they judge bytes and observations.
@@ -34,19 +35,12 @@ TESTS = (
     "tests/schemas/test_catalogue.py",
     "tests/docs/test_requirement_examples.py",
 )
-OTHERS = (
-    "_reference.py",
-    "_probes.py",
-    "_probe.py",
-    "_driver.py",
-    "_slow_link.py",
-    "_linear.py",
-    "_extras.py",
-)
-EFFORT = 5.0  # seconds of tests that a mutant has to live through
-os.environ["SSE_GENERATED"] = (
-    "0.25"  # of the generated examples, so many: read by `tests.support.generated_profile`
-)
+# How the names end of files whose tests start servers or processes, or take times.
+OTHERS = "_reference _probes _probe _driver _slow_link _linear _extras".split()  # noqa: SIM905
+TIMES = "MUTANTS_TIMES"  # the variable that names the file for `measure`
+EFFORT = 4.0  # seconds of tests (of the processor, traced) that a mutant has to live through
+# Of the generated examples so many are tried: read by `tests.support.generated_profile`.
+os.environ["SSE_GENERATED"] = "0.25"
 
 settings.register_profile(
     "trial",  # the same examples each time, and a failure is not made small
@@ -62,7 +56,7 @@ Line = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which tests (by id) run which lines of which modules, and how long each takes (seconds, traced)."""
+    """Which tests (by id) run which lines of which modules, and how long each takes (of the processor, traced)."""
 
     lines: dict[Line, frozenset[str]]
     seconds: dict[str, float]
@@ -93,9 +87,12 @@ class Reach:
                     ways[name, test].add(line)
                     self._breadth[test] = self._breadth.get(test, 0) + 1
             self._ways.update((key, frozenset(lines)) for key, lines in ways.items())
+        # A test that runs little else is likely about this module.
+        share = {test: len(self._ways[module, test]) / self._breadth[test] for test in tests}
         groups: dict[frozenset[int], list[str]] = defaultdict(list)
-        # A test that runs little else is likely about these lines.
-        for test in sorted(tests, key=lambda test: (self._breadth[test], self.seconds.get(test, 0.0), test)):
+        for test in sorted(
+            tests, key=lambda test: (-round(share[test], 1), self.seconds.get(test, 0.0), test)
+        ):
             groups[self._ways[module, test]].append(test)
         chosen: list[str] = []
         spent = 0.0
@@ -105,7 +102,7 @@ class Reach:
                 if test is not None and (spent + cost <= EFFORT or not chosen):
                     spent += cost
                     chosen.append(test)
-        return sorted(chosen, key=lambda test: self._breadth[test] * (0.01 + self.seconds.get(test, 0.0)))
+        return sorted(chosen, key=lambda test: (0.01 + self.seconds.get(test, 0.0)) / share[test])
 
 
 def test_files(root: Path) -> list[str]:
@@ -114,7 +111,7 @@ def test_files(root: Path) -> list[str]:
         path.relative_to(root).as_posix()
         for pattern in TESTS
         for path in sorted(root.glob(pattern))
-        if not path.name.endswith(OTHERS)
+        if not path.stem.endswith(tuple(OTHERS))
     ]
 
 
@@ -152,7 +149,7 @@ def _run(
     root: Path, scratch: Path, modules: Sequence[str], files: Sequence[str]
 ) -> tuple[dict[str, dict[str, list[int]]], dict[str, float]]:
     """The lines that each test runs, by module ("" for what runs before any), and how long it takes."""
-    data, junit, config = scratch / "coverage", scratch / "junit.xml", scratch / "coveragerc"
+    data, times, config = scratch / "coverage", scratch / "times.json", scratch / "coveragerc"
     config.write_text("[run]\ninclude =\n" + "".join(f"    {root / name}\n" for name in modules))
     command = [
         sys.executable,
@@ -166,17 +163,10 @@ def _run(
         "-p",
         "reach",
     ]
-    command += ["--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report="]
-    command += [
-        "--assert=plain",
-        "--hypothesis-profile=trial",
-        f"--junit-xml={junit}",
-        "-o",
-        "junit_family=xunit1",
-        *files,
-    ]
+    command += ["--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report=", "--assert=plain"]
+    command += ["--hypothesis-profile=trial", *files]
     path = os.pathsep.join([str(root), str(Path(__file__).parent)])
-    env = dict(os.environ, PYTHONPATH=path, COVERAGE_FILE=str(data))
+    env = dict(os.environ, PYTHONPATH=path, COVERAGE_FILE=str(data), **{TIMES: str(times)})
     run = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
     if run.returncode:
         sys.exit(f"the tests fail without any mutation:\n{run.stdout[-3000:]}{run.stderr[-1000:]}")
@@ -188,18 +178,32 @@ def _run(
         for line, contexts in measured.contexts_by_lineno(name).items():
             for context in contexts:
                 ways[context.rpartition("|")[0]][module].add(line)
-    seconds = {
-        f"{case.get('file')}::{case.get('name')}": float(case.get("time", "0"))
-        for case in ElementTree.parse(junit).iter("testcase")  # our own file, made a moment ago
-    }
     found = {test: {name: sorted(lines) for name, lines in way.items()} for test, way in ways.items()}
-    return found, seconds
+    return found, json.loads(times.read_text(encoding="utf-8"))
 
 
 def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(
         ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
     ).stdout.strip()
+
+
+_seconds: dict[str, float] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Take its processor time: that of the clock says more of what else the machine does."""
+    begun = time.process_time()
+    done = yield
+    _seconds[item.nodeid] = round(time.process_time() - begun, 4)
+    return done  # type: ignore[return-value]
+
+
+def pytest_sessionfinish() -> None:
+    """Write the times down for `measure`, where it asked for them."""
+    if path := os.environ.get(TIMES):
+        Path(path).write_text(json.dumps(_seconds), encoding="utf-8")
 
 
 def pytest_runtest_setup(item: Any) -> None:

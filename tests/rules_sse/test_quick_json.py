@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conformance import message as message_module
 from conformance.message import read_message
 from conformance.quick_json import quick_json
-from conformance.wire import Decoder, Event
+from conformance.wire import Block, Decoder
 from tests.support.generated_profile import examples
 
 orjson = pytest.importorskip("orjson")
@@ -47,14 +47,13 @@ def json_texts(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _event(data: bytes) -> Event:
+def _block(data: bytes) -> Block:
     (block,) = Decoder().feed(b"data: " + data.replace(b"\n", b"\ndata: ") + b"\n\n")
-    assert block.dispatch is not None
-    return block.dispatch
+    return block
 
 
-def _read(event: Event) -> tuple[Any, ...]:
-    read = read_message(event)
+def _read(block: Block) -> tuple[Any, ...]:
+    read = read_message(block)
     # As text: NaN equals nothing, and 1 equals 1.0 and True.
     return repr(read.value), read.error, read.duplicates, read.type
 
@@ -62,11 +61,11 @@ def _read(event: Event) -> tuple[Any, ...]:
 @examples(400)
 @given(json_texts())
 def test_a_message_is_the_same_with_and_without(data: bytes) -> None:
-    event = _event(data.replace(b"\r", b" "))
-    with_it = _read(event)
+    block = _block(data.replace(b"\r", b" "))
+    with_it = _read(block)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(message_module, "quick_json", lambda data: None)
-        assert _read(event) == with_it
+        assert _read(block) == with_it
 
 
 @pytest.mark.parametrize(

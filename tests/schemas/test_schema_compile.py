@@ -11,6 +11,7 @@ from conformance.schema_compile import compiled
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 1.0, 1.5, "", "a", "ab", [], ["a"], ["a", 1], [None]),
+    *([{"a": [{"b": None}]}], [{"a": [{"b": 1}]}], {"\"'\\\n": None}),
     *({}, {"a": 1}, {"a": "x"}, {"b": 1}, {"a": "x", "b": "y"}, {"a": True, "c": None}),
     *(
         {"k": "one", "v": 1},
@@ -59,6 +60,9 @@ def choice(**then: Any) -> dict[str, Any]:
         {"allOf": [{"type": "object"}, {"required": ["a"]}]},
         choice(one={"properties": {"v": {"type": "integer"}}}, two={"properties": {"v": {"type": "array"}}}),
         {"type": "object", **choice(one={"required": ["v"]})},
+        choice(one=choice(one={"required": ["a"]}, two=False), two={"properties": {"v": {"type": "array"}}}),
+        {"items": {"properties": {"a": {"items": {"additionalProperties": {"type": "null"}}}}}},
+        {"properties": {"\"'\\\n": {"type": "null"}}, "required": ["\"'\\\n"]},
         {
             "properties": {"k": True},
             "unevaluatedProperties": False,

@@ -254,6 +254,15 @@ class Agent:
         self.dialogs[dialog.id] = dialog
         return dialog
 
+    def dialog(self, name: str) -> Dialog:
+        if name not in self.dialogs:
+            raise HTTPException(404, "Dialog not found")
+        return self.dialogs[name]
+
+    def told(self, dialog: Dialog) -> list[Event]:
+        """The dialog's history."""
+        return dialog.history
+
     async def turn(self, dialog: Dialog, prompt: str) -> AsyncIterator[Event]:
         """The events of one answer, from `user` to `done`."""
         user = {"type": "user", "content": prompt}
@@ -356,16 +365,11 @@ def application(agent: Agent, options: argparse.Namespace) -> Starlette:
         except ValueError as error:
             raise HTTPException(422, f"JSON decode error: {error}") from error
 
-    def known(dialog: str) -> Dialog:
-        if dialog not in agent.dialogs:
-            raise HTTPException(404, "Dialog not found")
-        return agent.dialogs[dialog]
-
     async def chat(request: Request) -> Response:
         question = asked(await json_of(request))
         if options.dies_at and options.dies_at in question["prompt"]:
             os._exit(70)
-        dialog = known(question["dialog_id"] or agent.current)
+        dialog = agent.dialog(question["dialog_id"] or agent.current)
         events = agent.turn(dialog, question["prompt"])
         if options.keeps_calls:
             events = apart(events)
@@ -389,12 +393,12 @@ def application(agent: Agent, options: argparse.Namespace) -> Starlette:
         return JSONResponse({"id": dialog.id})
 
     async def remove(request: Request) -> Response:
-        del agent.dialogs[known(request.path_params["dialog"]).id]
+        del agent.dialogs[agent.dialog(request.path_params["dialog"]).id]
         return JSONResponse({"ok": True})
 
     async def history(request: Request) -> Response:
-        dialog = known(request.path_params["dialog"])
-        entries = [{**entry, "idx": index} for index, entry in enumerate(dialog.history)]
+        dialog = agent.dialog(request.path_params["dialog"])
+        entries = [{**entry, "idx": index} for index, entry in enumerate(agent.told(dialog))]
         before = int(request.query_params.get("before", len(entries)))
         page = entries[max(0, before - int(request.query_params.get("limit", PAGE))) : before]
         edges = {"first_idx": page[0]["idx"], "last_idx": page[-1]["idx"]} if page else {}
@@ -449,7 +453,7 @@ async def apart(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
 running: set[asyncio.Task[None]] = set()
 
 
-def main() -> None:
+def main(make: type[Agent] = Agent) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--port", type=int, default=0)
@@ -467,7 +471,7 @@ def main() -> None:
     settings = Settings(
         options.base_url, options.api_key or None, options.model, replacing=options.replaces_config
     )
-    app = application(Agent(settings, Workspace(options.workspace)), options)
+    app = application(make(settings, Workspace(options.workspace)), options)
     listening = socket.create_server(("127.0.0.1", options.port))
     print(f"listening on http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
     config = uvicorn.Config(app, http="h11", log_level="error", timeout_graceful_shutdown=1)

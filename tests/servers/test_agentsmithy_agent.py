@@ -38,6 +38,14 @@ CASES = (
             "AS-2-02b": "like today's server, it ends `reasoning` after the `chat` that follows has begun"
         },
     ),
+    GoodServer(
+        "agent-odd",
+        "agentsmithy_odd.py",
+        "",
+        judged=72,
+        options=ALONE,
+        suite=("-k", f"{MOST} and not CON-03"),
+    ),
     # Asked by Chat Completions, which shows no reasoning; what is put into its settings replaces what was there.
     GoodServer(
         "agent-chat",
@@ -60,7 +68,7 @@ def test_nothing_is_held_against_an_agent_with_a_real_model(server: GoodServer, 
         verdicts = judge(url, toml, report, server.suite, name=server.name)
     nothing_is_held_against(verdicts, judged=server.judged, warnings=server.warnings)
     assert verdicts["AS-CONC-04"] == verdicts["AS-TOOL-04"] == "pass"
-    assert verdicts["AS-TXT-02"] == ("pass" if server.name == "agent" else "not-applicable")
+    assert verdicts["AS-TXT-02"] == ("not-applicable" if server.name == "agent-chat" else "pass")
 
 
 @pytest.mark.parametrize(("option", "state"), [("", "cancelled"), ("--keeps-calls", "open")])

@@ -106,7 +106,7 @@ class SmallServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         request = Received(method, path, headers, body)
         self.received.append(request)
-        answer = self.routes.get((method, path)) or answers(404, {"detail": "Not Found"})
+        answer = self.routes.get((method, path.partition("?")[0])) or answers(404, {"detail": "Not Found"})
         await answer(request, writer)
 
 

@@ -109,6 +109,22 @@ def test_caps_must_leave_room(max_line: int, max_event: int) -> None:
         Decoder(max_line=max_line, max_event=max_event)
 
 
+def test_one_byte_is_room_enough() -> None:
+    decoder = Decoder(max_line=1, max_event=1)
+    assert decoder.feed(b"\n\r\n") != []
+    with pytest.raises(WireError, match="event longer than 1 bytes: the byte at offset 4 is one too many"):
+        decoder.feed(b"x\n")
+
+
+def test_offsets_count_what_came_in_whole_chunks() -> None:
+    decoder = Decoder(max_line=11)
+    for _ in range(3):
+        assert len(decoder.feed(b"data: 01234\n\n")) == 1
+    with pytest.raises(WireError) as caught:
+        decoder.feed(b"data: 012345\n\n")
+    assert caught.value.offset == 3 * 13 + 11
+
+
 @pytest.mark.parametrize("piece", [b"x", b"xy", b"x" * 4096])
 def test_an_endless_line_takes_bounded_memory(piece: bytes) -> None:
     cap = 300_000

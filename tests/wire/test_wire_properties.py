@@ -36,6 +36,10 @@ def test_blocks_and_spans_are_the_same_under_every_chunking(body: bytes, where: 
 @example(b"data: x\r\n\r\n" * 99 + b"data: q\r" + b"data: x\r\n\r\n" * 99, [])
 @example(b"data: x\r\n\r\n" * 99 + b"data: q\n" + b"data: x\r\n\r\n" * 99, [])
 @example(b"data: x\n\n" + b"id: 7\ndata: b\n\n" * 99, [7])
+@example(b"data: x\n\n" * 199 + b"data: q\r\r", [])
+@example(b"id: 7\ndata: b\n\n" * 99 + b"data: q\r\r", [])
+@example(b"id: 7\r\ndata: b\r\n\r\n" * 99 + b"data: q\n\n", [])
+@example(b"id: 7\nevent: e\n\n" * 99 + b"data: q\n\n", [])
 @example(b"data: x\n\n" + b"data: x\ndata: y\n\n" * 99 + b"\n", [7])
 def test_long_regular_streams_too(body: bytes, where: list[int]) -> None:
     """Long chunks of blocks that are alike are split in bulk; what is odd among them must still be seen."""
@@ -95,6 +99,8 @@ def test_an_event_is_given_out_with_its_last_byte(body: bytes, where: list[int])
 
 @examples(300)
 @given(streams, cuts, st.integers(1, 30), st.integers(1, 60))
+@example(b"data: a\r\ndata: b\r\n\r\n", [8], 30, 17)
+@example(b"data: a\r\ndata: b\r\n\r\n", [8], 30, 18)
 def test_caps_fall_at_the_same_byte_under_every_chunking(
     body: bytes, where: list[int], max_line: int, max_event: int
 ) -> None:

@@ -8,7 +8,19 @@ from __future__ import annotations
 import pytest
 
 from conformance._fields import only_value, read_lines
-from conformance._framing import LONG, MAX_EVENT, MAX_LINE, Framer, _after_block, _groups, _split, _values
+from conformance._framing import (
+    LONG,
+    MAX_EVENT,
+    MAX_LINE,
+    PIECES,
+    SMALL,
+    Framer,
+    _after_block,
+    _groups,
+    _split,
+    _values,
+    _values_with_ids,
+)
 from conformance.wire import Decoder
 
 ENDINGS = [b"\n", b"\r\n"]
@@ -155,10 +167,10 @@ def test_a_lone_event_may_fill_the_cap() -> None:
 def test_a_chunk_that_is_one_block_of_some_lines(eol: bytes) -> None:
     lines = [b"id: 1", b"event: e", b"data: x"]
     block = eol.join(lines) + eol + eol
-    assert begun()._frame(block) == ([], [], [lines], eol)
-    assert begun()._frame(block + block)[2] == []  # two are split by line
+    assert begun()._frame(block) == ([], [], [], [lines], eol)
+    assert begun()._frame(block + block)[3] == []  # two are split by line
     for odd in (b"id: 1" + eol + b"data: x" + eol, b"id: 1\rdata: x" + eol + eol, b"id: 1\ndata: x\r\n\r\n"):
-        assert begun()._frame(odd)[2] == []
+        assert begun()._frame(odd)[3] == []
     assert len(begun()._frame(b"x" * LONG + eol + b"y" + eol + eol)[0]) == 1
 
 
@@ -166,11 +178,20 @@ def test_a_chunk_that_is_one_block_of_some_lines(eol: bytes) -> None:
 def test_a_long_chunk_of_equal_blocks_is_split_at_once(eol: bytes) -> None:
     plain = b"data: x" + eol + eol
     with_id = b"id: 1" + eol + b"data: x" + eol + eol
-    assert begun()._frame(plain * 200) == ([], [b"x"] * 200, [], eol)
-    assert begun()._frame(with_id * 200) == ([], [], [(b"id: 1", b"data: x")] * 200, eol)
+    assert begun()._frame(plain * 200) == ([], [b"x"] * 200, [], [], eol)
+    named = b"event: e" + eol + b"data: x" + eol + eol
+    assert begun()._frame(named * 200) == ([], [], [], [(b"event: e", b"data: x")] * 200, eol)
+    assert begun()._frame(with_id * 200) == ([], [b"x"] * 200, [b"1"] * 200, [], eol)
     framer = begun()
-    assert framer._frame(plain * 200 + b"data: rest") == ([], [b"x"] * 200, [], eol)
+    assert framer._frame(plain * 200 + b"data: rest") == ([], [b"x"] * 200, [], [], eol)
     assert framer._rest() == b"data: rest"
+
+
+@pytest.mark.parametrize("text", [b"data: x\r\n", b"id: 1\r\ndata: x\r\n", b"event: e\r\ndata: x\r\n"])
+def test_a_block_of_another_ending_comes_after_the_equal_ones(text: bytes) -> None:
+    many = (text + b"\r\n") * 200
+    blocks = [*[(text, b"\r\n")] * 200, (b"data: y\n", b"\n")]
+    assert begun()._frame(many + b"data: y\n\n") == (blocks, [], [], [], b"")
 
 
 @pytest.mark.parametrize("eol", ENDINGS)
@@ -183,7 +204,7 @@ def test_what_is_pending_ends_before_the_equal_blocks_begin(eol: bytes) -> None:
     ):
         framer = begun()
         framer._frame(before)
-        assert framer._frame(rest + many) == ([(block, eol)], [b"x"] * 200, [], eol)
+        assert framer._frame(rest + many) == ([(block, eol)], [b"x"] * 200, [], [], eol)
 
 
 def test_a_long_pending_value_is_put_together_once() -> None:
@@ -191,10 +212,10 @@ def test_a_long_pending_value_is_put_together_once() -> None:
     for before, rest in ((b"data: a", b"b\n\n"), (b"data: ab", b"\n\n"), (b"data: ", b"ab\n\n")):
         framer = begun()
         framer._frame(before)
-        assert framer._frame(rest + many) == ([], [b"ab", *[b"x"] * 200], [], b"\n")
+        assert framer._frame(rest + many) == ([], [b"ab", *[b"x"] * 200], [], [], b"\n")
     framer = begun()
     framer._frame(b"data: a\n")
-    assert framer._frame(b"\n" + many) == ([(b"data: a\n", b"\n")], [b"x"] * 200, [], b"\n")
+    assert framer._frame(b"\n" + many) == ([(b"data: a\n", b"\n")], [b"x"] * 200, [], [], b"\n")
     with_id = b"id: 1\ndata: x\n\n" * 200
     framer = begun()
     framer._frame(b"data: a")
@@ -212,6 +233,31 @@ def test_values_of_blocks_that_are_all_one_line_of_data(eol: bytes) -> None:
     for odd in (b"id: 1", b"data:b", b"data: b" + eol + b"data: c", b"data: b\rdata: c", b"data: b\n"):
         assert _values(b"data: a" + between + odd, eol) == []
         assert _values(odd, eol) == []
+
+
+@pytest.mark.parametrize("eol", ENDINGS)
+def test_values_and_ids_of_blocks_that_are_all_an_id_and_one_line_of_data(eol: bytes) -> None:
+    between = eol + eol
+    one, two = b"id: 1" + eol + b"data: a", b"id: " + eol + b"data: "
+    assert _values_with_ids(one, eol) == ([b"a"], [b"1"])
+    assert _values_with_ids(between.join([one, two, one]), eol) == ([b"a", b"", b"a"], [b"1", b"", b"1"])
+    for odd in (
+        b"data: a",
+        b"id: 1",
+        b"id:1" + eol + b"data: a",
+        b"id: 1" + eol + b"data:a",
+        b"id: 1\0" + eol + b"data: a",
+        b"id: 1" + eol + b"event: e" + eol + b"data: a",
+        b"data: a" + eol + b"id: 1",
+        one + eol,
+        one + eol + b"data: b",
+        b"id: 1\r" + eol + b"data: a",
+        b"id: 1" + eol + b"data: a\rb",
+        one + b"\r\n\nid: 2\ndata: b",
+    ):
+        assert _values_with_ids(odd, eol) == ([], [])
+        assert _values_with_ids(one + between + odd, eol) == ([], [])
+        assert _values_with_ids(odd + between + one, eol) == ([], [])
 
 
 @pytest.mark.parametrize("eol", ENDINGS)
@@ -254,3 +300,24 @@ def test_where_an_unfinished_block_ends(data: bytes, after: int) -> None:
 def test_lines_are_split_with_their_endings(first: bytes, rest: bytes) -> None:
     data = first + b"\n" + rest
     assert _split(data) == data.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1, 1), (SMALL - 1, 1), (SMALL, PIECES), (2 * SMALL, PIECES)])
+def test_small_pieces_of_a_line_are_put_together_and_large_ones_are_not(size: int, kept: int) -> None:
+    framer = begun()
+    for _ in range(PIECES - 1):
+        framer._frame(b"x" * size)
+    assert len(framer._part) == PIECES - 1
+    framer._frame(b"x" * size)
+    assert len(framer._part) == kept
+    for _ in range(PIECES):
+        framer._frame(b"y")
+    assert len(framer._part) == kept + 1
+    for _ in range(PIECES):
+        framer._frame(b"z" * SMALL)
+    assert len(framer._part) == kept + 1 + PIECES
+    assert framer._rest() == b"x" * size * PIECES + b"y" * PIECES + b"z" * SMALL * PIECES
+    ((text, _),) = framer._frame(b"\n\n")[0]
+    assert len(text) == PIECES * (size + 1 + SMALL) + 1
+    framer._frame(b"x")
+    assert framer._part == [b"x"]

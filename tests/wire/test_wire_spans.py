@@ -125,3 +125,21 @@ def test_invalid_utf8_is_replaced_in_text_and_kept_in_bytes() -> None:
     assert event is not None
     assert (event.type, event.last_event_id, event.data) == ("�", "�", "a�")
     assert (block.event, block.id, block.data) == (b"\xff", b"\xfe", b"a\xe2\x82")
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "lines", [[b"data: x"], [b"id: 7", b"data: x"], [b"event: e", b"data: xyz"], [b"id: 7", b"id: 8"]]
+)
+@pytest.mark.parametrize("together", [1, 2, 200])
+def test_numbers_and_spans_go_on_from_chunk_to_chunk(eol: bytes, lines: list[bytes], together: int) -> None:
+    block = b"".join(line + eol for line in lines) + eol
+    chunks = [b"data: first" + eol + eol, *([block * together] * 3), b": last" + eol + eol]
+    body, seen = b"".join(chunks), blocks_of(*chunks)
+    assert [each.index for each in seen] == list(range(3 * together + 2))
+    assert b"".join(each.raw for each in seen) == body
+    assert [body[each.start : each.end] for each in seen] == [each.raw for each in seen]
+    numbers = [each.dispatch.index for each in seen if each.dispatch is not None]
+    assert numbers == list(range(1 + (3 * together if b"data" in block else 0)))
+    last = next((line[4:].decode() for line in reversed(lines) if line.startswith(b"id: ")), "")
+    assert {each.dispatch.last_event_id for each in seen[1:] if each.dispatch is not None} <= {last}

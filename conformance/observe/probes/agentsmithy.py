@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from conformance.agentsmithy import (
     CLIENT_GONE,
@@ -21,7 +22,7 @@ from conformance.agentsmithy import (
 )
 from conformance.observe.drivers.agentsmithy import AgentSmithyDriver, dialog_of
 from conformance.observe.drivers.base import Driver
-from conformance.observe.journal import model_calls
+from conformance.observe.journal import last_number, model_calls
 from conformance.observe.probe import Unavailable, probe
 from conformance.observe.recording import Recording
 from conformance.observe.transport import LiveStream
@@ -193,6 +194,8 @@ async def client_gone(driver: Driver, recording: Recording) -> None:
     """A client that leaves in mid-stream, and the model call behind it"""
     smith, profile = smithy(driver), recording.profile
     limits = profile.limits
+    model_url = profile.model_url or ""
+    before = last_number(await model_calls(recording.transport, model_url, timeout=limits.head))
     script = say(f"{CLIENT_GONE} ", *(f"word{index} " for index in range(200)), pace_ms=100)
     turn = await smith.begin(recording, script)
     if not await turn.stream.wait(_has_chat, recording.seconds(limits.head + limits.turn)):
@@ -201,7 +204,7 @@ async def client_gone(driver: Driver, recording: Recording) -> None:
     left = recording.now()
     state: str | None = None
     while recording.now() - left < recording.seconds(limits.settle * 2):
-        state = await _model_call(recording, profile.model_url or "")
+        state = _state(await model_calls(recording.transport, model_url, timeout=limits.head, since=before))
         if state not in (None, "open"):
             break
         await asyncio.sleep(0.1)
@@ -209,9 +212,8 @@ async def client_gone(driver: Driver, recording: Recording) -> None:
     recording.fact("model_waited", round(recording.now() - left, 3))
 
 
-async def _model_call(recording: Recording, model_url: str) -> str | None:
-    """The state of the newest model call for this probe's prompt, as the scripted model's journal has it."""
-    calls = await model_calls(recording.transport, model_url, timeout=recording.profile.limits.head)
+def _state(calls: list[dict[str, Any]] | None) -> str | None:
+    """What became of the newest of these model calls that is for the probe's prompt."""
     ours = [
         call
         for call in calls or ()

@@ -220,13 +220,13 @@ class _Fence:
     def __call__(self, stream: LiveStream) -> bool:
         blocks = stream.blocks
         for index in range(self._looked, len(blocks)):
-            data, event = blocks[index].data, blocks[index].dispatch
+            data = blocks[index].data
             if self._seen:
                 break
-            if data is None or event is None:
+            if data is None:
                 continue
             if self._forms[0] in data or self._forms[1] in data.lower():
-                self._seen = exchanges.carries(read_message(event).value, self._mark)
+                self._seen = exchanges.carries(read_message(blocks[index]).value, self._mark)
         self._looked = len(blocks)
         return self._seen
 

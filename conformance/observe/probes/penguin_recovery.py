@@ -49,7 +49,7 @@ def own_cursor(stream: LiveStream, kind: str) -> str:
     """The id that the first synthetic frame of this type itself carries, "" if none."""
     for message in stream.messages:
         if message.type == kind:
-            return (message.event.block.id or b"").decode("utf-8", "replace")
+            return (message.block.id or b"").decode("utf-8", "replace")
     return ""
 
 
