@@ -6,17 +6,13 @@ import argparse
 import difflib
 import sys
 import textwrap
+from dataclasses import replace
 
 from conformance import exits
 from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level
 
 _LEVELS = {"M": "must", "S": "should", "I": "reported only"}
-
-_EXAMPLES = """examples:
-  sse-conformance explain PG-CON-01
-  sse-conformance explain SSE-FMT-02 --protocol penguin/2
-"""
 
 _EXAMPLES = """examples:
   sse-conformance explain PG-CON-01
@@ -35,7 +31,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("id", metavar="ID", help="a requirement's id, such as PG-CON-01")
-    parser.add_argument("--protocol", metavar="P/R", help="show the example of this protocol revision")
+    parser.add_argument(
+        "--protocol", metavar="P/R", help="show what it says in this protocol revision, and its example"
+    )
     parser.set_defaults(run=run)
 
 
@@ -58,11 +56,30 @@ def run(options: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return exits.USAGE
+    print(next(iter(rows.values())).id)
+    for alike in _alike(rows):
+        if options.protocol in (None, *alike):
+            print()
+            _said(alike)
+    asked = options.protocol or next(iter(rows))
+    if not rows[asked].excluded:
+        _shown(rows, asked)
+    return exits.OK
+
+
+def _alike(rows: dict[str, Requirement]) -> list[dict[str, Requirement]]:
+    """The rows by revision, those together that say the same, whatever their level."""
+    groups: dict[Requirement, dict[str, Requirement]] = {}
+    for protocol, row in rows.items():
+        groups.setdefault(replace(row, level=Level.MUST, level_without=()), {})[protocol] = row
+    return list(groups.values())
+
+
+def _said(rows: dict[str, Requirement]) -> None:
+    """What a row says, and its level in each of these revisions."""
     row = next(iter(rows.values()))
-    levels = ", ".join(f"{_LEVELS[r.level.value]} in {protocol}" for protocol, r in rows.items())
-    print(f"{row.id}\n")
     _paragraph("requires", row.statement)
-    _paragraph("level", levels)
+    _paragraph("level", ", ".join(f"{_LEVELS[r.level.value]} in {protocol}" for protocol, r in rows.items()))
     _paragraph("source", row.source)
     if row.capability:
         _paragraph("applies", f"where the profile declares {row.capability}")
@@ -71,9 +88,6 @@ def run(options: argparse.Namespace) -> int:
     if row.excluded:
         _paragraph("not tested", row.excluded)
     _paragraph("judged", row.judged)
-    if not row.excluded:
-        _shown(rows, options.protocol or next(iter(rows)))
-    return exits.OK
 
 
 def _shown(rows: dict[str, Requirement], protocol: str) -> None:

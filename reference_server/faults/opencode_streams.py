@@ -151,32 +151,39 @@ def other_payload(stream: Stream, event: Json) -> Json:
 # ---------------------------------------------------------------- lost connections
 
 
+BACK = 1.0  # seconds within which a client that was lost comes back
+
+
 @on_app("deaf-after-a-loss-in-mid-turn")
 async def deaf_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Who was lost while an agent spoke hears nothing when it comes back but the handshake and heartbeats."""
+    """Who was lost while an agent spoke, and is back at once, hears nothing but the handshake and heartbeats."""
     if not subscribes(scope):
         await app(scope, receive, send)
         return
-    gone: dict[bytes, bool] = memory.setdefault("gone", {})
-    deaf = gone.pop(scope["query_string"], False)
+    clock = asyncio.get_running_loop().time
+    lost: dict[bytes, float] = memory.setdefault("lost", {})
+    place = scope["query_string"]
+    deaf: bool | None = (
+        None  # known once there is something to hear: the loss may be noticed after the return
+    )
     speaking = False
 
     async def out(message: Message) -> None:
-        nonlocal speaking
-        body = message.get("body", b"")
-        blocks = [text + b"\n\n" for text in body.split(b"\n\n")[:-1]]
-        for each in blocks:
-            speaking = (speaking or b'"message.part.delta"' in each) and b'"session.idle"' not in each
-        if deaf and message["type"] == "http.response.body":
-            kept = (each for each in blocks if is_heartbeat(each) or b"server.connected" in each)
-            message = {**message, "body": b"".join(kept)}
-        await send(message)
+        nonlocal deaf, speaking
+        kept = b""
+        for each in (text + b"\n\n" for text in message.get("body", b"").split(b"\n\n")[:-1]):
+            quiet = is_heartbeat(each) or b"server.connected" in each
+            if not quiet and deaf is None:
+                deaf = clock() - lost.pop(place, 0.0) < BACK
+            speaking = (speaking or b'"type": "message.' in each) and b'"session.idle"' not in each
+            kept += each if quiet or not deaf else b""
+        await send({**message, "body": kept} if deaf and "body" in message else message)
 
     try:
         await app(scope, receive, out)
     finally:
         if speaking and not deaf:
-            gone[scope["query_string"]] = True
+            lost[place] = clock()
 
 
 @on_blocks("old-event-to-new-subscribers")

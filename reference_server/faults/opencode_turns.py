@@ -85,9 +85,9 @@ def strange_delta(event: Event, memory: Memory) -> Event | list[Event]:
 def late_delta(event: Event, memory: Memory) -> Event | list[Event]:
     if delta_of(event):
         memory["delta"] = event
-    if ends_text(event) and "delta" in memory:
-        return [event, with_delta(memory["delta"], " and more")]
-    return event
+    part = part_of(event)
+    thought = part is not None and part["type"] == "reasoning" and ends_text(event)
+    return [event, with_delta(memory["delta"], " and more")] if thought and "delta" in memory else event
 
 
 @on_event("final-text-cut")

@@ -100,6 +100,21 @@ def test_explain_shows_bytes_and_faults(capsys: pytest.CaptureFixture[str]) -> N
     assert "is one of agentsmithy/2" in capsys.readouterr().err
 
 
+def test_explain_says_what_a_row_says_in_each_revision(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "pg-err-02"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("PG-ERR-02\n")
+    assert "must in penguin/2\n" in out
+    assert "must in opencode/1\n" in out
+    assert main(["explain", "PG-ERR-02", "--protocol", "opencode/1"]) == 0
+    out = capsys.readouterr().out
+    assert "OpenCode server API, SessionStatus" in out
+    assert "Penguin" not in out.partition("good, in")[0]
+    assert "good, in opencode/1" in out
+    assert main(["explain", "SSE-EVT-02a"]) == 0
+    assert capsys.readouterr().out.count("requires") == 1  # what differs in its level alone is said once
+
+
 def test_explain_says_why_a_row_is_not_tested(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "PG-2-03"]) == 0
     out = capsys.readouterr().out
