@@ -40,6 +40,16 @@ OPTIONS = {
         "SSE_MAX_SECONDS",
         "ceiling on probing one target (default 600)",
     ),
+    "sse_lens": (
+        "--sse-lens",
+        "SSE_LENS",
+        "show what stock clients see of the same bytes: all, or some of httpx-sse,browser,eventsource-parser,naive",
+    ),
+    "sse_node_folder": (
+        "--sse-node-folder",
+        "SSE_NODE_FOLDER",
+        "folder from which the lens looks for eventsource-parser (default: the current one)",
+    ),
     "sse_only": ("--sse-only", "SSE_ONLY", "judge only requirements whose id begins so: ID,…"),
 }
 

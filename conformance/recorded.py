@@ -54,9 +54,16 @@ class RecordingError(ValueError):
 
 
 def read_recording(
-    path: str, protocol: str | None = None, *, piped: BinaryReader | None = None
+    path: str,
+    protocol: str | None = None,
+    *,
+    piped: BinaryReader | None = None,
+    otherwise: str | None = None,
 ) -> Observation:
     """Read a recording, or a saved observation; "-" is standard input, read by `piped` where that is given.
+
+    `protocol` is what it must be of; `otherwise` is what a body is taken for that names none, for those to whom the
+    protocol does not matter.
 
     The observation of a recording has the probe name "recorded" and one transcript of that role, under the
     default profile of `protocol`. Its fact "head" is "assumed" where nothing is known of the exchange: then
@@ -64,16 +71,18 @@ def read_recording(
     A saved observation comes back as it was. Raises `RecordingError`.
     """
     if path == "-":
-        return _read(piped or sys.stdin.buffer, "standard input", None, protocol)
+        return _read(piped or sys.stdin.buffer, "standard input", None, protocol, otherwise)
     file = Path(path)
     try:
         with file.open("rb") as body:
-            return _read(body, path, file, protocol)
+            return _read(body, path, file, protocol, otherwise)
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror or error}") from None
 
 
-def _read(body: BinaryReader, where: str, file: Path | None, protocol: str | None) -> Observation:
+def _read(
+    body: BinaryReader, where: str, file: Path | None, protocol: str | None, otherwise: str | None
+) -> Observation:
     first = body.read(PIECE)
     if first.lstrip()[:1] == b"{" and (file is None or file.suffix == ".json"):
         taken, too_long = _take(_pieces(first, body), SAVED_BYTES)
@@ -84,10 +93,11 @@ def _read(body: BinaryReader, where: str, file: Path | None, protocol: str | Non
         if found is not None and found.get("format") == FORMAT:
             return _saved(text, where, protocol)
         if file is not None:
-            return _body_of(file, found, protocol)
+            return _body_of(file, found, protocol, otherwise)
         pieces = iter(taken)
     else:
         pieces = _pieces(first, body)
+    protocol = protocol or otherwise
     if protocol is None:
         raise RecordingError(
             f"{where}: a recorded body does not say its protocol: name it with --protocol P/R"
@@ -136,13 +146,15 @@ def _saved(text: bytes, where: str, protocol: str | None) -> Observation:
     return observation
 
 
-def _body_of(file: Path, head: dict[str, Any] | None, protocol: str | None) -> Observation:
+def _body_of(
+    file: Path, head: dict[str, Any] | None, protocol: str | None, otherwise: str | None
+) -> Observation:
     body = file.with_suffix(".sse")
     if head is None or "request" not in head:
         raise RecordingError(f"{file}: neither a saved observation nor what belongs to a recorded body")
     if not body.is_file():
         raise RecordingError(f"{file}: the recorded body {body.name} is missing beside it")
-    return read_recording(str(body), protocol)
+    return read_recording(str(body), protocol, otherwise=otherwise)
 
 
 def _beside(file: Path | None) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -18,6 +18,8 @@ from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
 from conformance.judge import HarnessError, Result
 from conformance.lab import Lab
+from conformance.lens.result import Lens, first_shown, notes, with_texts
+from conformance.lens.taking import clients, take
 from conformance.observe.probe import Probe, probes
 from conformance.profile import Profile
 from conformance.redact import Redactor
@@ -55,6 +57,7 @@ def targets_of(profiles: tuple[Profile, ...]) -> tuple[Target, ...]:
     return tuple(made)
 
 
+LENS_ROW = "SSE-INT-01"  # the requirement that a lens belongs to
 _MOST_LEARNED = 200  # secrets of one target that are learned from what it answers
 
 
@@ -84,12 +87,16 @@ class Run:
         max_seconds: float,
         strict: bool,
         timeout_scale: float,
+        lens: Sequence[str] = (),
+        node_folder: Path | None = None,
     ) -> None:
         self.directory = directory
         self.baseline = baseline
         self.max_seconds = max_seconds
         self.strict = strict
         self.timeout_scale = timeout_scale
+        self.lens = tuple(lens)  # the clients that show what they see of the same bytes
+        self.node_folder = node_folder
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         self.watch: Callable[[str, Probe], None] | None = None  # is told which probe of which target begins
         self._labs: dict[str, Lab] = {}
@@ -160,6 +167,16 @@ class Run:
             self._exhibits[target.key, probe] = Exhibit(shown, saved)
         return self._exhibits[target.key, probe]
 
+    def take_lens(self, target: Target, names: Iterable[str]) -> Lens:
+        """What the chosen clients see of these probes' streams; where they differ first, the exchange is saved."""
+        redactor, lab = self.redactor(target), self.lab(target)
+        seen = (lab.observation(name) for name in names)
+        shown = (redactor.observation(observation) for observation in seen if observation is not None)
+        lens = take(shown, clients(self.lens, node_folder=self.node_folder))
+        saved = {probe: self._exhibit(target, probe, redactor).saved for probe in first_shown(lens)}
+        streams = (replace(stream, saved=saved.get(stream.probe, "")) for stream in lens.streams)
+        return with_texts(replace(lens, streams=tuple(streams)), redactor.text)
+
     def describe(self, target: Target, result: Result, findings: tuple[FoundFinding, ...]) -> str:
         """The failure's block for the terminal, redacted."""
         redactor = self.redactor(target)
@@ -209,7 +226,11 @@ def decide(run: Run, target: Target, requirement: Requirement) -> Decision:
             f"{requirement.id}: the baseline expects a failure ({known.reason}), but the verdict is "
             f"{result.verdict.value}: remove the stale entry"
         )
-    return Decision(ResultRow.of(result, findings, baseline=standing, red=bool(said)), "\n".join(said))
+    row = ResultRow.of(result, findings, baseline=standing, red=bool(said))
+    if run.lens and requirement.id == LENS_ROW:
+        lens = run.take_lens(target, result.probes)
+        row = replace(row, lens=lens, notes=tuple(dict.fromkeys((*row.notes, *notes(lens)))))
+    return Decision(row, "\n".join(said))
 
 
 class Judged:

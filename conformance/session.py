@@ -20,6 +20,7 @@ from conformance.catalogue import Requirement, catalogue, protocols
 from conformance.findings import Level, Verdict
 from conformance.judge import HarnessError
 from conformance.lab import Lab, allowed_effects
+from conformance.lens.taking import CLIENTS
 from conformance.observe.transport import TargetUnreachable
 from conformance.plugin import OPTIONS, is_strict, named_targets, setting
 from conformance.prefetch import Prefetch, Work
@@ -29,7 +30,7 @@ from conformance.repoint import RepointError
 from conformance.report import documents, files
 from conformance.report.model import Declared, ResultRow, RunResult
 from conformance.results import declared, result_of
-from conformance.run import Judged, Run, Target, targets_of
+from conformance.run import LENS_ROW, Judged, Run, Target, targets_of
 from conformance.targets import NoProtocolError, TargetError, TargetOptions, resolve
 
 _MARKERS = {Level.MUST: "must", Level.SHOULD: "should", Level.INFO: "info"}
@@ -84,6 +85,7 @@ class JudgingSession:
         self.targets = targets_of(profiles)
         self.only = _list(setting(config, "sse_only"))
         _check_prefixes(self.only, self.targets)
+        lens, node_folder = self._lens(), setting(config, "sse_node_folder")
         report, baseline = setting(config, "sse_report"), setting(config, "sse_baseline")
         write = setting(config, "sse_write_baseline")
         self.write_baseline = here / write if write else None
@@ -97,7 +99,19 @@ class JudgingSession:
             max_seconds=_number(config, "sse_max_seconds", 600.0),
             strict=options.strict,
             timeout_scale=options.timeout_scale,
+            lens=lens,
+            node_folder=here / node_folder if node_folder else here,
         )
+
+    def _lens(self) -> tuple[str, ...]:
+        """The clients that are to show what they see."""
+        asked = _list(setting(self.config, "sse_lens"))
+        chosen = (*CLIENTS,) if asked == ("all",) else asked
+        if unknown := [name for name in chosen if name not in CLIENTS]:
+            raise TargetError(f"--sse-lens {unknown[0]}: expected all, or some of {', '.join(CLIENTS)}")
+        if chosen and self.only and not LENS_ROW.startswith(self.only):
+            raise TargetError(f"--sse-lens: it belongs to {LENS_ROW}, which --sse-only leaves out")
+        return chosen
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Look at every named target once, before anything is judged; and whether there is a place for the report."""

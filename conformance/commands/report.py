@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from conformance import exits
+from conformance.lens.result import with_saved
 from conformance.report.compare import Compared, Kind, compare_all
 from conformance.report.files import ResultError
 from conformance.report.formats import FORMATS, Format, Rendering
@@ -108,6 +109,7 @@ def _rebased(run: RunResult, old: Path, new: Path) -> RunResult:
             row,
             findings=tuple(replace(finding, saved=moved(finding.saved)) for finding in row.findings),
             page=moved(row.page),
+            lens=None if row.lens is None else with_saved(row.lens, moved),
         )
         for row in run.rows
     )

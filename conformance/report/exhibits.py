@@ -24,7 +24,7 @@ class Exhibit:
     def __init__(self, observation: Observation, saved: str = "") -> None:
         self.case = Case(observation)
         self._lanes = Lanes(self.case)
-        self._saved = saved
+        self.saved = saved
 
     def found(self, finding: Finding, *, show: bool, draw: bool) -> FoundFinding:
         """The finding with, if asked for, its bytes and the picture of its exchange."""
@@ -36,7 +36,7 @@ class Exhibit:
             role=finding.role,
             event=finding.event,
             span=finding.span,
-            saved=self._saved,
+            saved=self.saved,
             curl=self._curl(finding.role),
         )
         stream = self.case.stream(finding.role)

@@ -15,6 +15,7 @@ from typing import Any
 
 from conformance.catalogue import own_validator
 from conformance.findings import Level, Verdict
+from conformance.lens import result as lens
 from conformance.profile import Implementation
 from conformance.report.excerpt import Excerpt
 from conformance.report.model import Declared, FoundFinding, ResultRow, RunResult
@@ -132,6 +133,7 @@ def row_of(raw: Mapping[str, Any]) -> ResultRow:
             "notes": tuple(raw["notes"]),
             "probes": tuple(raw["probes"]),
             "tally": tuple((Verdict(verdict), count) for verdict, count in raw["tally"]),
+            "lens": lens.from_data(raw["lens"]) if raw.get("lens") else None,
         }
     )
 

@@ -43,7 +43,7 @@ def render(runs: Sequence[RunResult], compared: Compared | None = None) -> str:
 def _render(shown: Sequence[RunView], changed: Sequence[ComparedView], findings: Mapping[str, Shown]) -> str:
     return page(
         "report.html",
-        styles=("tools.css", "report.css"),
+        styles=("tools.css", "report.css", "lens.css"),
         scripts=("tools.js", "report.js"),
         runs=shown,
         changed=changed,

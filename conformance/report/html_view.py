@@ -10,8 +10,10 @@ from itertools import groupby
 
 from conformance.evidence import evidence, sentence
 from conformance.findings import Level, Verdict
+from conformance.lens.result import Lens
 from conformance.report.compare import Compared, Kind
 from conformance.report.html_text import count
+from conformance.report.lens_view import Eyes, eyes
 from conformance.report.model import ATTENTION, ResultRow, RunResult
 
 WORDS = {verdict: verdict.value for verdict in Verdict} | {Verdict.NOT_APPLICABLE: "n/a"}
@@ -92,6 +94,12 @@ class RunView:
     levels: tuple[tuple[str, tuple[Part, ...]], ...]
     attention: tuple[RowView, ...]
     areas: tuple[AreaView, ...]
+    lens: Lens | None = None  # what clients saw of the same bytes
+
+    @property
+    def eyes(self) -> tuple[Eyes, ...]:
+        """The clients of the lens."""
+        return () if self.lens is None else eyes(self.lens)
 
     @property
     def total(self) -> int:
@@ -173,6 +181,7 @@ def _view(run: RunResult, key: str) -> RunView:
         ),
         tuple(attention),
         tuple(_areas(rows)),
+        next((row.lens for row in run.rows if row.lens is not None), None),
     )
 
 

@@ -77,6 +77,7 @@ def _row(rows: Sequence[ResultRow]) -> ResultRow:
         seconds=round(sum(row.seconds for row in rows), 3),
         baseline=min((row.baseline for row in rows), key=_BASELINE.index),
         red=any(row.red for row in rows),
+        lens=next((row.lens for row in rows if row.lens is not None), None),
         tally=tuple((verdict, tally[verdict]) for verdict in ATTENTION if tally[verdict]),
     )
 

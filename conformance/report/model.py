@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from conformance import __version__
 from conformance.findings import Level, Verdict
 from conformance.judge import Result
+from conformance.lens.result import Lens
 from conformance.profile import Implementation
 from conformance.report.excerpt import Excerpt
 from conformance.report.timeline import Timeline
@@ -68,7 +69,7 @@ class ResultRow:
     `red` says whether the row turned the run red: a failure, an inconclusive MUST, an entry to remove.
     `tally` is how often each verdict was given where several runs are merged, () for a single run; then
     `verdict` is the one that needs most attention. `page` is where a report shows the row, "" if that is not known:
-    an address relative to the document.
+    an address relative to the document. `lens` is what clients saw of the same bytes, where that was looked at.
     """
 
     requirement: str
@@ -88,6 +89,7 @@ class ResultRow:
     red: bool = False
     tally: tuple[tuple[Verdict, int], ...] = ()
     page: str = ""
+    lens: Lens | None = None
 
     @classmethod
     def of(

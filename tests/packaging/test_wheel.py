@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import lens_clients
 from tests.support.commands import ROOT, Ran, run
 
 
@@ -55,6 +56,26 @@ def test_the_wheel_installs_three_import_names_and_carries_the_schemas(wheel: Pa
     assert "conformance/py.typed" in names
     assert any(name.startswith("reference_server/scenarios/") and name.endswith(".yaml") for name in names)
     assert any(name.startswith("conformance/profiles/") and name.endswith(".toml") for name in names)
+
+
+def test_the_lens_needs_neither_node_nor_a_browser(installed: Path, decoys: Path) -> None:
+    (decoys / "x.sse").write_bytes(b"data: a\r\n\r\n")
+    lens = (str(installed / "sse-conformance"), "lens", "x.sse")
+    ran = run(*lens, cwd=decoys)
+    assert ran.code == 0, ran.all
+    assert "naive-lf-only" in ran.out
+    assert "Playwright is not installed: pip install 'sse-conformance[lens]'" in ran.out
+    assert "eventsource-parser did not take part: " in ran.out
+
+
+def test_the_reader_that_runs_in_node_is_in_the_wheel(installed: Path, tmp_path: Path) -> None:
+    with lens_clients.there(lens_clients.node()):
+        pass
+    (tmp_path / "x.sse").write_bytes(b"data: a\n\n")
+    asked = ("--client", "eventsource-parser", "--node-folder", str(lens_clients.NODE_FOLDER))
+    ran = run(str(installed / "sse-conformance"), "lens", "x.sse", *asked, cwd=tmp_path)
+    assert ran.code == 0, ran.all
+    assert "Node's eventsource-parser 3.1.1" in ran.out
 
 
 def _judge(installed: Path, cwd: Path, *arguments: str) -> Ran:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from conformance import cli
 from conformance.findings import Verdict
+from conformance.lens.result import with_saved, with_texts
 from conformance.report import files, html
 from conformance.report.documents import names
 from conformance.report.files import ResultError
@@ -68,8 +69,14 @@ def cleaned(run: RunResult) -> RunResult:
 
 
 def _cleaned_row(row: ResultRow) -> ResultRow:
-    notes = tuple(_text(note) for note in row.notes)
-    return replace(row, reason=_text(row.reason), notes=notes, findings=tuple(map(_cleaned, row.findings)))
+    lens = None if row.lens is None else with_saved(with_texts(row.lens, _text), lambda _: "")
+    return replace(
+        row,
+        reason=_text(row.reason),
+        notes=tuple(map(_text, row.notes)),
+        findings=tuple(map(_cleaned, row.findings)),
+        lens=lens,
+    )
 
 
 def _cleaned(found: FoundFinding) -> FoundFinding:

@@ -92,9 +92,20 @@ def test_a_reference_that_leads_to_itself_is_refused() -> None:
 
 
 def test_own_schemas_are_known_by_name() -> None:
-    for known in ("profile", "observation", "script", "scenario", "result", "catalogue"):
+    for known in (
+        "profile",
+        "observation",
+        "script",
+        "scenario",
+        "result",
+        "catalogue",
+        "lens",
+        "deviations",
+    ):
         assert own_validator(known).is_valid([]) is False
-    with pytest.raises(SchemaError, match="known are catalogue, evidence, examples, faults, observation"):
+    with pytest.raises(
+        SchemaError, match="known are catalogue, deviations, evidence, examples, faults, lens, "
+    ):
         own_validator("profil")
 
 
