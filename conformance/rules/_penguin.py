@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from conformance.findings import Finding
+from conformance.http_status import successful
 from conformance.message import Message
 from conformance.parts import SYNTHETIC, message_info, part_info, session_of, status_of, title_of
 from conformance.rules.base import Case, Stream
@@ -105,7 +106,7 @@ def cursor_of(request: Request) -> str | None:
 
 def answered(action: Action) -> bool:
     """Whether a prompt was answered well: then its turn has ended."""
-    return action.status is not None and 200 <= action.status < 300
+    return successful(action.status)
 
 
 def given_up(stream: Stream) -> bool:

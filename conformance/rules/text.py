@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from conformance.findings import Finding, Judgement
+from conformance.http_status import successful
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import Said, difference, first_difference, said
 from conformance.transcript import Action, Ended
@@ -124,7 +125,7 @@ def _turn_over(stream: Stream, prompt: Action) -> bool:
     )
     if not stream.cut_by_us:
         return shown or stream.profile.revision < 2
-    return shown or (prompt.until is not None and prompt.status is not None and prompt.status < 300)
+    return shown or (prompt.until is not None and successful(prompt.status))
 
 
 def _altered(stream: Stream, spoken: Said, expected: str) -> Finding:
