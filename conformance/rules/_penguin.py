@@ -62,10 +62,15 @@ def until_common(left: list[Message], right: list[Message]) -> tuple[list[Messag
     return left, right if last is None else right[: last + 1]
 
 
+def id_of(value: Any) -> str:
+    """The id of an object, "" where it has none (or is none)."""
+    named = value.get("id") if isinstance(value, dict) else None
+    return named if isinstance(named, str) else ""
+
+
 def identity(message: Message) -> str:
     """What makes an event the same on two streams: its id, else its whole value."""
-    named = message.body.get("id")
-    return named if isinstance(named, str) and named else canonical(message.body)
+    return id_of(message.body) or canonical(message.body)
 
 
 def joined_midway(case: Case, stream: Stream, session: str) -> bool:
