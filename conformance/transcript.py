@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from conformance.http_status import successful
 from conformance.profile import Profile
 from conformance.script import Script
 
@@ -134,7 +135,7 @@ class Transcript:
     def is_event_stream(self) -> bool:
         """Whether the response says that it is an event stream with a 2xx status."""
         head = self.head
-        return head is not None and 200 <= head.status < 300 and head.media_type == "text/event-stream"
+        return head is not None and successful(head.status) and head.media_type == "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)

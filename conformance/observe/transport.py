@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 
 from conformance import __version__
+from conformance.http_status import successful
 from conformance.observe.connect import (
     Address,
     TargetUnreachable,
@@ -53,7 +54,7 @@ class Answer:
     @property
     def ok(self) -> bool:
         """Whether the status is 2xx."""
-        return self.status is not None and 200 <= self.status < 300
+        return successful(self.status)
 
 
 class Transport:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from conformance.http_status import successful
 from conformance.message import Message
 from conformance.rules.base import Case, Stream
 from conformance.rules.said import Said, said
@@ -35,7 +36,7 @@ def answered(exchange: Stream | None) -> str:
     head = exchange.transcript.head
     if head is None:
         return f"no answer ({exchange.transcript.ended})"
-    if not 200 <= head.status < 300:
+    if not successful(head.status):
         return f"the prompt was answered with HTTP {head.status}"
     if not exchange.transcript.is_event_stream:
         return f"the prompt was answered with {head.media_type or 'no media type'}, not with an event stream"

@@ -9,7 +9,7 @@ from typing import Any
 from conformance.findings import Finding
 from conformance.message import Message
 from conformance.parts import session_of
-from conformance.rules._penguin import brief, canonical, identity, live, until_common
+from conformance.rules._penguin import brief, canonical, id_of, identity, live, until_common
 from conformance.rules._penguin_marks import Ledger
 from conformance.rules.base import Stream
 
@@ -68,10 +68,7 @@ _LABELS = frozenset({"sessionID", "session_id", "agentID", "agent_id", "agent", 
 
 def unlabelled(message: Message) -> str:
     """What an event is apart from its labels; its id where it has one."""
-    named = message.body.get("id")
-    if isinstance(named, str) and named:
-        return named
-    return canonical(strip(message.body))
+    return id_of(message.body) or canonical(strip(message.body))
 
 
 def strip(value: Any) -> Any:

@@ -7,13 +7,14 @@ session's even where the protocol shows no ids, and even where a filter has chan
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import message_info, part_info, session_of
+from conformance.parts import MessageInfo, message_info, part_info, session_of
 from conformance.penguin import CONTROL, FULL
-from conformance.rules._penguin import answered, live, shown_text
+from conformance.rules._penguin import answered, id_of, live, shown_text
 from conformance.rules.base import Case
 
 _MARK = re.compile(r"\b([ab])-(?:first|second)\b")
@@ -36,32 +37,28 @@ class Ledger:
         control = case.stream(CONTROL) or case.stream(FULL)
         witnesses = [control] if control is not None else [case.stream(role) for role in instead]
         there = [stream for stream in witnesses if stream is not None and stream.transcript.is_event_stream]
-        self._messages: dict[str, tuple[str, str, str]] = {}  # id: session, role, agent
+        self._messages: dict[str, MessageInfo] = {}
         self._events: dict[str, str] = {}  # id of an event: its session, as the control stream says
         shown = [message for stream in there for message in live(stream)]
         for message in shown:
             info = message_info(message)
             if info is not None and info.id:
-                self._messages[info.id] = (info.session, info.role, info.agent)
-            named = message.body.get("id")
-            if isinstance(named, str) and named:
+                self._messages[info.id] = info
+            if named := id_of(message.body):
                 self._events[named] = session_of(message)
         self._counts = self._count(shown)
-        self.total = sum(self._counts.values())
-        self.problem = ""
-        if not there:
-            self.problem = "there is no control stream"
-        elif not self._counts.get(self.a) or (self.b in self._speaks and not self._counts.get(self.b)):
-            self.problem = "the control stream does not show the turns of both sessions"
+        self.total = self._counts.total()
+        both = self.count(self.a) and (self.count(self.b) or self.b not in self._speaks)
+        self.problem = "" if both else "no control stream shows the turns of both sessions"
 
     def whose(self, message: Message) -> str:
         """The session that an event is of: by what the control stream says of it, its labels, its words."""
-        named = message.body.get("id")
-        if isinstance(named, str) and (known := self._events.get(named)):
+        if known := self._events.get(id_of(message.body)):
             return known
         part = part_info(message)
-        if part is not None and part.message in self._messages and self._messages[part.message][0]:
-            return self._messages[part.message][0]
+        spoken = None if part is None else self._messages.get(part.message)
+        if spoken is not None and spoken.session:
+            return spoken.session
         marks = set(_MARK.findall(shown_text(message)))
         if len(marks) == 1:
             return self.a if marks == {"a"} else self.b
@@ -73,19 +70,17 @@ class Ledger:
         if info is not None:
             if info.role != "assistant":
                 return ""
-            known = self._messages.get(info.id)
-            return (known[2] if known is not None else info.agent) or self._speaker(message)
+            return self._messages.get(info.id, info).agent or self._speaker(message)
         if part is None:
             return ""
-        if part.message in self._messages:
-            _, role, agent = self._messages[part.message]
-            return "" if role == "user" else agent or self._speaker(message)
+        if (spoken := self._messages.get(part.message)) is not None:
+            return "" if spoken.role == "user" else spoken.agent or self._speaker(message)
         text = shown_text(message)
         return self._speaker(message) if _MARK.search(text) and "[[script" not in text else ""
 
     def count(self, session: str) -> int:
         """How many events of the session the control stream shows."""
-        return self._counts.get(session, 0)
+        return self._counts[session]
 
     def count_agent(self, agent: str) -> int:
         """How many events of the sessions in which the agent speaks the control stream shows."""
@@ -99,10 +94,6 @@ class Ledger:
     def _speaker(self, message: Message) -> str:
         return self._speaks.get(self.whose(message), "")
 
-    def _count(self, shown: Iterable[Message]) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for message in shown:
-            session = self.whose(message)
-            if session in (self.a, self.b):
-                counts[session] = counts.get(session, 0) + 1
-        return counts
+    def _count(self, shown: Iterable[Message]) -> Counter[str]:
+        owners = (self.whose(message) for message in shown)
+        return Counter(session for session in owners if session in (self.a, self.b))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.findings import Finding, Judgement
+from conformance.http_status import client_error, server_error
 from conformance.rules._agentsmithy import Play, ended_early, events, first, plays
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import said
@@ -22,7 +23,7 @@ def _refused(case: Case, play: Play) -> bool:
     """Whether the prompt got an answer that says that it failed, instead of a stream."""
     exchange = case.stream(play.action.stream)
     head = None if exchange is None else exchange.transcript.head
-    return head is not None and head.status >= 400
+    return head is not None and (client_error(head.status) or server_error(head.status))
 
 
 @check("AS-ERR-01a", probes=("error-status", "error-after-tool"), families=_FAMILY)

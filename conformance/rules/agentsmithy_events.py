@@ -9,6 +9,7 @@ from typing import Any
 from conformance.agentsmithy import STREAM_PROBES
 from conformance.catalogue import event_schemas
 from conformance.findings import Finding, Judgement
+from conformance.http_status import successful
 from conformance.message import Message
 from conformance.rules._agentsmithy import shown
 from conformance.rules.base import (
@@ -162,7 +163,7 @@ def given_dialog_id(case: Case) -> Judgement:
 
 def _texts(action: Action) -> set[str]:
     """The strings in the answer to a successful creation: one of them is the new dialog's id."""
-    if action.status is None or not 200 <= action.status < 300:
+    if not successful(action.status):
         return set()
     found: set[str] = set()
     left: list[Any] = [action.answer]

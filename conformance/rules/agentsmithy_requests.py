@@ -13,6 +13,7 @@ from conformance.agentsmithy import (
     BadRequest,
 )
 from conformance.findings import Finding, Judgement
+from conformance.http_status import client_error, server_error, successful
 from conformance.message import Message
 from conformance.rules._agentsmithy import first, shown
 from conformance.rules.base import Case, Stream, check
@@ -64,7 +65,7 @@ def _harm(exchange: Stream) -> str:
     if status is None:
         hangs = ended is Ended.DEADLINE
         return "A bad request is never answered" if hangs else "A bad request ends the connection unanswered"
-    if status >= 500:
+    if server_error(status):
         return "A bad request gives a server error"
     if ended is Ended.DEADLINE:
         return "The answer to a bad request does not end"
@@ -99,7 +100,7 @@ def bad_requests_are_refused(case: Case) -> Judgement:
 
 
 def _refused(exchange: Stream) -> bool:
-    return 400 <= (_status(exchange) or 0) < 500
+    return client_error(_status(exchange))
 
 
 @check("AS-REQ-01c", probes=("bad-requests",), families=_FAMILY)
@@ -146,7 +147,7 @@ def no_stream_is_no_error(case: Case) -> Judgement:
     exchange = case.stream("no-stream")
     if exchange is None or _status(exchange) is None:
         return Judgement(inconclusive="no request was made" if exchange is None else _seen(exchange))
-    if (_status(exchange) or 0) < 500:
+    if not server_error(_status(exchange)):
         return Judgement(judged=1)
     finding = exchange.finding(
         "stream: false gives a server error",
@@ -163,9 +164,9 @@ def no_stream_gives_json(case: Case) -> Judgement:
     status = None if exchange is None else _status(exchange)
     if exchange is None or status is None:
         return Judgement(inconclusive="no request was made" if exchange is None else _seen(exchange))
-    if status >= 500:
+    if server_error(status):
         return Judgement(not_applicable="stream: false gave a server error (AS-REQ-02a)")
-    if 400 <= status < 500 or not (problem := _no_json(exchange)):
+    if client_error(status) or not (problem := _no_json(exchange)):
         return Judgement(judged=1)
     finding = exchange.finding(
         "stream: false is not answered with JSON", expected="a JSON answer, or a 4xx", observed=problem
@@ -180,7 +181,7 @@ def surrogate_ends_with_done(case: Case) -> Judgement:
     status = None if exchange is None else _status(exchange)
     if exchange is None or status is None:
         return Judgement(inconclusive="no request was made" if exchange is None else _seen(exchange))
-    if not 200 <= status < 300 or first(exchange, "done") is not None:
+    if not successful(status) or first(exchange, "done") is not None:
         return Judgement(judged=1)
     finding = exchange.finding(
         "An unpaired surrogate in the prompt leaves a stream without done",
@@ -197,7 +198,7 @@ def surrogate_is_no_server_error(case: Case) -> Judgement:
     status = None if exchange is None else _status(exchange)
     if exchange is None or status is None:
         return Judgement(inconclusive="no request was made" if exchange is None else _seen(exchange))
-    if status < 500:
+    if not server_error(status):
         return Judgement(judged=1)
     finding = exchange.finding(
         "An unpaired surrogate in the prompt gives a server error",

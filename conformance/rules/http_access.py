@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
+from conformance.http_status import successful
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.http_requests import how
 from conformance.turns import TURN_PROBES
@@ -24,7 +25,7 @@ def allowed_origin(case: Case) -> Judgement:
             continue
         for exchange in (plain, cookie):
             head = exchange.transcript.head
-            if head is None or not 200 <= head.status < 300:
+            if head is None or not successful(head.status):
                 return Judgement(
                     tuple(findings),
                     judged,
@@ -80,7 +81,7 @@ def preflight(case: Case) -> Judgement:
 
 def _preflight_findings(exchange: Stream, origin: str) -> Iterator[Finding]:
     head = exchange.transcript.head
-    if head is None or not 200 <= head.status < 300:
+    if head is None or not successful(head.status):
         yield exchange.finding(
             "the preflight is refused", expected="2xx without credentials", observed=how(exchange.transcript)
         )

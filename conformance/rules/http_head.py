@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance.findings import Finding, Judgement
+from conformance.http_status import client_error, successful
 from conformance.rules.base import RECORDED, Case, Stream, check
 from conformance.rules.http_framing import ANY_STREAM
 from conformance.transcript import Ended, Head
@@ -39,14 +40,14 @@ def _excuse(case: Case, exchange: Stream) -> str:
         return (
             "the exchange was ended before it was answered" if transcript.ended is Ended.CLOSED_BY_US else ""
         )
-    if 200 <= head.status < 300:
+    if successful(head.status):
         return ""
     probe, name = case.observation.probe, f"answered {head.status}"
     if probe == RECORDED:
         return f"a plain HTTP answer is recorded, {name}"
     if any(action.script is not None and action.script.fails for action in case.prompts()):
         return f"a prompt that fails may be refused, {name}"
-    if probe == "large" and 400 <= head.status < 500:
+    if probe == "large" and client_error(head.status):
         return f"a large prompt may be refused, {name}"
     if head.status in (429, 503) and case.profile.capabilities.rate_limit:
         return f"limited, {name}"
@@ -68,7 +69,7 @@ def _head_findings(exchange: Stream) -> Iterator[Finding]:
             expected="status 200",
             observed=f"status {head.status} {head.reason}".strip(),
         )
-    if not 200 <= head.status < 300:
+    if not successful(head.status):
         return  # what kind of answer a refusal is does not matter here
     kinds = [value.split(";", 1)[0].strip().lower() for value in head.get_all("content-type")]
     if not kinds or any(kind != "text/event-stream" for kind in kinds):

@@ -6,6 +6,7 @@ import re
 
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
+from conformance.http_status import client_error, server_error, successful
 from conformance.rules.base import Case, Stream, check
 from conformance.transcript import Ended, Transcript
 
@@ -43,7 +44,7 @@ def wrong_method(case: Case) -> Judgement:
             findings.append(
                 exchange.finding(f"{method} gives an event stream", expected=wanted, observed=how(transcript))
             )
-        elif head is not None and head.status >= 500 and head.status != 501:
+        elif head is not None and server_error(head.status) and head.status != 501:
             findings.append(
                 exchange.finding(f"{method} fails in the server", expected=wanted, observed=how(transcript))
             )
@@ -75,7 +76,7 @@ def refused_method(case: Case) -> Judgement:
 
 def _refuses(transcript: Transcript) -> bool:
     head = transcript.head
-    return head is not None and (400 <= head.status < 500 or head.status == 501)
+    return head is not None and (client_error(head.status) or head.status == 501)
 
 
 @check("SSE-HTTP-05c", probes=(exchanges.METHODS, exchanges.HEAD_METHOD))
@@ -115,7 +116,7 @@ def head_method(case: Case) -> Judgement:
             )
         )
     # A refusal is over with its head, and so is a page; a stream that is served to HEAD may run on behind it.
-    stream = 200 <= head.status < 300 and head.media_type == "text/event-stream"
+    stream = successful(head.status) and head.media_type == "text/event-stream"
     if stream and not case.observation.fact("peer_closed", True):
         findings.append(
             exchange.finding(
@@ -177,7 +178,7 @@ def other_accept(case: Case) -> Judgement:
             inconclusive = f"Accept: {value} got {how(exchange.transcript)}"
             continue
         judged += 1
-        if head.status >= 500:
+        if server_error(head.status):
             findings.append(
                 exchange.finding(
                     f"Accept: {value} fails in the server",
@@ -207,7 +208,7 @@ def unknown_cursor(case: Case) -> Judgement:
     for exchange in streams:
         transcript, head = exchange.transcript, exchange.transcript.head
         name = f"Last-Event-ID {exchange.role.removeprefix(exchanges.CURSOR_ROLE)!r}"
-        if head is not None and head.status >= 500:
+        if head is not None and server_error(head.status):
             findings.append(
                 exchange.finding(
                     f"{name} fails in the server", expected="the stream, or a 4xx", observed=how(transcript)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
+from conformance.http_status import successful
 from conformance.penguin import BUSES
 from conformance.rules.base import Case, Stream, check
 from conformance.transcript import Ended
@@ -79,7 +80,7 @@ class _Attempt:
 def _over(case: Case, stream: Stream) -> bool:
     """Whether the prompt of an open event stream was answered well while the stream was watched."""
     prompt = case.prompts(stream.role)[0]
-    answered = prompt.status is not None and 200 <= prompt.status < 300 and prompt.until is not None
+    answered = successful(prompt.status) and prompt.until is not None
     watched = stream.transcript.is_event_stream and stream.transcript.ended is Ended.CLOSED_BY_US
     return answered and watched and (prompt.until or 0.0) <= stream.transcript.ended_at
 

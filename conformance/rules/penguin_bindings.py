@@ -10,7 +10,7 @@ from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.penguin import BUSES, DIRECTORIES, FAMILIES, SUBSCRIBING
-from conformance.rules._penguin import canonical
+from conformance.rules._penguin import canonical, id_of
 from conformance.rules._penguin_filters import foreign, passed
 from conformance.rules._penguin_marks import Ledger
 from conformance.rules.base import Case, check
@@ -70,7 +70,7 @@ def subscribing_changes_nothing(case: Case) -> Judgement:
     if not isinstance(before, list) or not isinstance(after, list):
         return Judgement(not_applicable="the target gives no list of sessions")
     old, new = _sessions(before), _sessions(after)
-    ours = {_id(action.answer) for action in case.observation.actions_of("create-session")}
+    ours = {id_of(action.answer) for action in case.observation.actions_of("create-session")}
     findings = []
     for name in sorted(set(old) | set(new)):
         # Other people use the target too: what is not ours may come and go, unless it is what we asked for.
@@ -88,7 +88,7 @@ def subscribing_changes_nothing(case: Case) -> Judgement:
 
 
 def _sessions(listed: list[Any]) -> dict[str, str]:
-    return {_id(entry): canonical(_timeless(entry)) for entry in listed}
+    return {id_of(entry): canonical(_timeless(entry)) for entry in listed}
 
 
 # Members that being looked at may change, whatever they are: times of access, who is connected.
@@ -104,8 +104,3 @@ def _timeless(value: Any) -> Any:
         for key, item in value.items()
         if not _OF_ACCESS.search(key) and (isinstance(item, bool) or not isinstance(item, int | float))
     }
-
-
-def _id(value: Any) -> str:
-    named = value.get("id") if isinstance(value, dict) else None
-    return named if isinstance(named, str) else ""

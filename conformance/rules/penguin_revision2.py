@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import GAP, SYNTHETIC, title_of
 from conformance.penguin import ALL_STREAMS, FAMILIES, LIFECYCLE
-from conformance.rules._penguin import answered, query, stream_of
+from conformance.rules._penguin import answered, id_of, query, stream_of
 from conformance.rules.base import Case, Listener, RuleByType, Stream, StreamContext, check, stream_check
 
 STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time are remembered
@@ -158,7 +157,7 @@ def sessions_show_their_life(case: Case) -> Judgement:
             return Judgement(tuple(findings), judged, inconclusive=f"{action.kind}: status {action.status}")
         judged += 1
         kind = f"session.{kinds[action.kind]}"
-        session = action.session or _id(action.answer)
+        session = action.session or id_of(action.answer)
         title = action.note if action.kind == "rename-session" else ""
         if not any(_shows(message, kind, session, title) for message in stream.messages):
             findings.append(
@@ -178,10 +177,5 @@ def _shows(message: Message, kind: str, session: str, title: str) -> bool:
 
 
 def _seen(stream: Stream, session: str) -> str:
-    kinds = [message.type for message in stream.messages if _id(message.properties.get("info")) == session]
+    kinds = [message.type for message in stream.messages if id_of(message.properties.get("info")) == session]
     return f"of that session: {', '.join(kinds) or 'nothing'}"
-
-
-def _id(value: Any) -> str:
-    identity = value.get("id") if isinstance(value, dict) else None
-    return identity if isinstance(identity, str) else ""

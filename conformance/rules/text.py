@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from conformance.findings import Finding, Judgement
+from conformance.http_status import successful
 from conformance.parts import status_of, tells_of_sessions
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import Said, difference, first_difference, said
@@ -122,7 +123,7 @@ def _turn_over(stream: Stream, prompt: Action) -> bool:
     )
     if not stream.cut_by_us:
         return shown or not tells_of_sessions(stream.profile.protocol)
-    return shown or (prompt.until is not None and prompt.status is not None and prompt.status < 300)
+    return shown or (prompt.until is not None and successful(prompt.status))
 
 
 def _altered(stream: Stream, spoken: Said, expected: str) -> Finding:

@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -72,6 +74,17 @@ def set_members(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {name: set_members(member) for name, member in value.items() if member is not None}
+
+
+def nobody_listens(url: str) -> None:
+    """Return once connections are refused: a process that dies closes its sockets one after another."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    until = time.monotonic() + DEADLINE
+    with contextlib.suppress(ConnectionRefusedError):
+        while time.monotonic() < until:
+            with contextlib.suppress(ConnectionResetError):
+                socket.create_connection((host, int(port)), timeout=DEADLINE).close()
+        pytest.fail("it still listens")
 
 
 def profile_of(url: str, **members: Any) -> Profile:
@@ -230,6 +243,7 @@ def test_a_target_that_has_died_is_told_in_one_line(tmp_path: Path) -> None:
             body = json.dumps({"messages": [{"role": "user", "content": "Lebewohl"}]}).encode()
             with pytest.raises(OSError):  # noqa: PT011
                 urllib.request.urlopen(f"{url}/api/chat", body, timeout=DEADLINE)
+            nobody_listens(url)
         where = url.removeprefix("http://")
         assert complaints == [
             f"{url}: providers.openai.base_url could not be put back to {NOBODY} (http://{where}: connection "
@@ -242,6 +256,14 @@ def test_a_run_says_so_and_does_not_pass(tmp_path: Path) -> None:
         ran = conformance("test", url, "--sse-profile", NAME, "--sse-only", "AS-TXT-03", "-q", cwd=tmp_path)
     assert ran.code == exits.FAILED
     assert f"{url}: providers.openai.base_url could not be put back to {NOBODY} (" in ran.out
+
+
+def test_a_run_that_is_green_and_leaves_something_behind_is_not(tmp_path: Path) -> None:
+    with agent(tmp_path, f"--base-url {NOBODY} --puts-once") as url:
+        ran = conformance("test", url, "--sse-profile", NAME, "--sse-only", "AS-REQ-02a", "-q", cwd=tmp_path)
+    assert ran.code == exits.HARNESS
+    assert f"could not be put back to {NOBODY} (PUT /api/config: status 500); it is http://127." in ran.out
+    assert "1 pass · 0 fail" in ran.last_line
 
 
 def test_a_run_at_its_head_and_end(tmp_path: Path, url: str) -> None:

@@ -58,7 +58,7 @@ async def _observe(protocol: str, *, turn: float = 30.0) -> Observation:
 
     routes = {
         ("POST", "/session"): answers(200, {"id": "s1"}),
-        ("GET", "/api/v1/events/sse?session_id=s1"): stream,
+        ("GET", "/api/v1/events/sse"): stream,
         ("POST", "/api/v1/chat/message"): prompt,
         ("PATCH", "/session/s1"): rename,
     }

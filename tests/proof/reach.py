@@ -34,6 +34,7 @@ TESTS = (
     "tests/generated/test_generated_streams.py",
     "tests/schemas/test_catalogue.py",
     "tests/docs/test_requirement_examples.py",
+    "tests/docs/test_examples_among_others.py",
 )
 # How the names end of files whose tests start servers or processes, or take times.
 OTHERS = "_reference _probes _probe _driver _slow_link _linear _extras".split()  # noqa: SIM905

@@ -60,8 +60,10 @@ class Settings:
             "log_level": "INFO",
         }
         self._replacing = replacing
+        self.changed = False
 
     def put(self, changes: Event) -> None:
+        self.changed = True
         self.values = {**self.values, **changes} if self._replacing else merged(self.values, changes)
 
     def model(self) -> tuple[str, str, str]:
@@ -412,6 +414,8 @@ def application(agent: Agent, options: argparse.Namespace) -> Starlette:
         body = await json_of(request)
         if not isinstance(body, dict) or not isinstance(body.get("config"), dict):
             raise HTTPException(422, "config: an object")
+        if options.puts_once and agent.settings.changed:
+            raise HTTPException(500, "Failed to update configuration")
         agent.settings.put(body["config"])
         return JSONResponse({"success": True, "config": agent.settings.values})
 
@@ -466,6 +470,7 @@ def main(make: type[Agent] = Agent) -> None:
         "--replaces-config", action="store_true", help="what is put replaces, nothing is merged"
     )
     parser.add_argument("--hides-config", action="store_true", help="settings can be put and not be read")
+    parser.add_argument("--puts-once", action="store_true", help="settings cannot be put a second time")
     parser.add_argument("--dies-at", help="a word in a prompt at which the server ends without a word")
     options = parser.parse_args()
     settings = Settings(

@@ -11,6 +11,7 @@ import time
 from typing import Any
 from urllib.parse import quote
 
+from conformance.http_status import successful
 from conformance.observe.drivers.base import Driver, Turn
 from conformance.observe.drivers.template import answered_id, from_template, template_of
 from conformance.observe.recording import Recording
@@ -167,7 +168,7 @@ class AgentSmithyDriver(Driver):
         )
         head = stream.head
         await stream.close()
-        return served and head is not None and 200 <= head.status < 300
+        return served and head is not None and successful(head.status)
 
     def is_final(self, stream: LiveStream) -> bool:
         """Whether a `done` event was seen. Each message is looked at once, however often this is asked."""

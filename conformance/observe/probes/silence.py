@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.heartbeat import allowed_silence, heartbeat_kind, quiet
+from conformance.http_status import successful
 from conformance.observe.drivers.base import Driver
 from conformance.observe.probe import probe
 from conformance.observe.recording import Recording
@@ -31,7 +32,7 @@ async def _watch(stream: LiveStream, recording: Recording) -> None:
 
 async def _open_enough(stream: LiveStream, recording: Recording, extra: float = 0.0) -> bool:
     head = await stream.wait_head(recording.seconds(recording.profile.limits.head) + extra)
-    if head is None or not 200 <= head.status < 300:
+    if head is None or not successful(head.status):
         status = "no response head" if head is None else f"status {head.status}"
         recording.incomplete(f"the request for a stream was answered with {status}")
         return False
