@@ -33,7 +33,7 @@ def dialogs_do_not_mix(case: Case) -> Judgement:
     both = list(plays(case))
     problem = next((play.problem for play in both if play.problem), "")
     streams = [play.stream for play in both if play.stream is not None]
-    if len(both) < 2 or len(streams) < 2 or problem:
+    if problem or len(both) < 2:
         return Judgement(inconclusive=problem or "two prompts were not sent")
     dialogs = [_dialog(stream) for stream in streams]
     if not any(play.action.session for play in both) and dialogs[0] == dialogs[1]:

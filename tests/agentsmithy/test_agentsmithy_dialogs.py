@@ -136,6 +136,66 @@ def test_dialogs_that_the_server_chose_are_judged_too() -> None:
     assert red(foreign) == {"AS-CONC-01"}
 
 
+def event(kind: str, dialog: str, **members: Any) -> dict[str, Any]:
+    return {"type": kind, "dialog_id": dialog, **members}
+
+
+def test_an_id_alone_is_foreign_too() -> None:
+    for made in (True, False):
+        of = two(lambda a, b: ([*a[:3], event("summary", "B"), *a[3:]], b), made=made)
+        (finding,) = verdicts(of)["AS-CONC-01"].findings
+        assert (finding.role, finding.event) == ("a", 3)
+
+
+def test_each_of_two_dialogs_is_accused_of_its_own() -> None:
+    findings = verdicts(two(lambda a, b: (b, a)))["AS-CONC-01"].findings
+    assert [finding.role for finding in findings] == ["a", "b"]
+    at = next(m.event.index for m in two().streams[0].messages if m.type == "tool_call")
+    (twice,) = verdicts(two(lambda a, b: ([*a[:at], a[at], *a[at:]], b)))["AS-CONC-01"].findings
+    assert twice.event == at + 1
+
+
+def test_a_dialog_that_cannot_be_judged_does_not_excuse_the_one_beside_it() -> None:
+    def failed(events: Events) -> Events:
+        return [*events[:3], event("error", events[0]["dialog_id"], error="no credit"), events[-1]]
+
+    def unheard(events: Events) -> Events:
+        return [*events[:2], event("chat", events[0]["dialog_id"], content="Sure, what?"), *events[-2:]]
+
+    for spoilt in (failed, unheard):
+        of = two(lambda a, b, spoilt=spoilt: (spoilt(a), b))  # type: ignore[misc]
+        assert "AS-CONC-01" not in red(of)
+        assert "AS-CONC-01" in unsure(of)
+        of = two(lambda a, b, spoilt=spoilt: (spoilt(a), [*b[:4], *b[5:]]))  # type: ignore[misc]
+        assert "AS-CONC-01" in red(of)
+
+
+def without(of: Case, *roles: str, prompts: bool = False) -> Case:
+    kept = tuple(pair for pair in of.observation.transcripts if pair[0] not in roles)
+    actions = tuple(a for a in of.observation.actions if not (prompts and a.stream in roles))
+    return Case(replace(of.observation, transcripts=kept, actions=actions))
+
+
+def ended(of: Case, role: str, ended: Ended, *, head: bool = True) -> Case:
+    made = [
+        (name, replace(each, ended=ended, head=each.head if head else None) if name == role else each)
+        for name, each in of.observation.transcripts
+    ]
+    return Case(replace(of.observation, transcripts=tuple(made)))
+
+
+def test_one_dialog_alone_shows_nothing_of_two() -> None:
+    for of in (without(two(), "b"), without(two(), "b", prompts=True)):
+        assert red(of) == set()
+        assert "AS-CONC-01" in unsure(of)
+
+
+def test_a_dialog_that_we_left_is_no_dialog_that_lost_its_text() -> None:
+    of = ended(two(lambda a, b: (a[:5], b)), "a", Ended.CLOSED_BY_US)
+    assert red(of) == set()
+    assert "AS-CONC-01" in unsure(of)
+
+
 # ------------------------------------------------------------------------- two streams of one dialog
 
 ALPHA, BRAVO = (say(*(f"{name}{index} " for index in range(4))) for name in ("alpha", "bravo"))
@@ -191,6 +251,37 @@ def test_a_first_stream_that_ends_without_done_when_the_second_comes() -> None:
     assert red(shared(alpha()[:4], bravo())) == {"AS-CONC-02", "AS-END-03"}
 
 
+def test_a_stream_without_done_is_not_whole_though_its_text_is() -> None:
+    assert red(shared(alpha()[:-1], bravo())) == {"AS-CONC-02", "AS-END-03"}
+    assert red(ended(shared(alpha()[:4], bravo()), "first", Ended.CLOSED_BY_US)) == {"AS-CONC-02"}
+
+
+def test_what_the_first_stream_is_does_not_excuse_the_second() -> None:
+    short = [*bravo()[:4], *bravo()[-2:]]
+    failed = [*alpha()[:3], event("error", "D", error="no credit"), alpha()[-1]]
+    assert "AS-CONC-02" in red(shared(failed, short))
+    refused = ended(shared(alpha(), short), "first", Ended.NO_RESPONSE, head=False)
+    assert red(refused) == {"AS-CONC-02"}
+    assert "AS-CONC-02" in unsure(ended(shared(alpha(), bravo()), "first", Ended.NO_RESPONSE, head=False))
+
+
+def test_a_stream_that_reports_an_error_counts_where_it_comes_to_its_end() -> None:
+    error = event("error", "D", error="busy")
+    assert verdicts(shared([*alpha()[:3], error, alpha()[-1]], bravo()))["AS-CONC-02"].judged == 2
+    assert verdicts(shared([*alpha()[:3], error], bravo()))["AS-CONC-02"].judged == 1
+
+
+def test_the_first_stream_is_never_turned_away() -> None:
+    of = shared(alpha(), bravo())
+    refused = exchange(b"{}", prompt=prompt_of(ALPHA), dialog="D", status=409, media="application/json")
+    of = Case(replace(of.observation, transcripts=(("first", refused), of.observation.transcripts[1])))
+    assert "AS-CONC-02" in unsure(of)
+
+
+def test_one_prompt_shows_nothing_of_two_streams() -> None:
+    assert "AS-CONC-02" in unsure(without(shared(alpha(), bravo()), "second", prompts=True))
+
+
 # ------------------------------------------------------------------------- a slow dialog
 
 QUICK = say("Quick ", "it is.")
@@ -229,6 +320,37 @@ def test_a_slow_dialog_that_holds_up_another_past_the_deadline() -> None:
 def test_a_slow_dialog_that_was_quick_proves_nothing() -> None:
     slow = exchange(faithful(SLOW, PROFILE), prompt=prompt_of(SLOW), opened_at=1.0, seconds=0.1)
     assert "AS-CONC-03" in unsure(timed(0.4, slow=slow))
+
+
+def test_how_long_a_slow_dialog_may_delay_another_is_scaled_with_all_deadlines() -> None:
+    of = timed(6.9)
+    scaled = replace(PROFILE, timeout_scale=4.0)
+    assert red(Case(replace(of.observation, profile=scaled))) == set()
+    quick = replace(PROFILE, timeout_scale=0.01)
+    assert red(Case(replace(timed(1.0).observation, profile=quick))) == {"AS-CONC-03"}
+
+
+def test_a_delay_that_nobody_measured_is_not_judged() -> None:
+    for role in ("alone", "slow", "beside"):
+        assert "AS-CONC-03" in unsure(without(timed(0.4), role))
+        refused = ended(timed(0.4), role, Ended.NO_RESPONSE, head=False)
+        assert "AS-CONC-03" in unsure(refused)
+        assert "AS-CONC-03" not in red(refused)
+    for role in ("alone", "beside"):
+        assert "AS-CONC-03" in unsure(ended(timed(0.4), role, Ended.CLOSED_BY_US, head=False))
+
+
+def test_a_slow_dialog_may_be_silent_from_the_first_byte_on() -> None:
+    of = ended(timed(0.4), "slow", Ended.CLOSED_BY_US, head=False)
+    assert verdicts(of)["AS-CONC-03"].judged == 1
+    assert "AS-CONC-03" not in unsure(of)
+
+
+def test_a_slow_dialog_that_was_gone_before_the_other_s_end_proves_nothing() -> None:
+    slow = exchange(faithful(SLOW, PROFILE)[:1], opened_at=1.0, seconds=0.3, ended=Ended.CLOSED_BY_US)
+    assert "AS-CONC-03" in unsure(timed(0.4, slow=slow))
+    lasting = exchange(faithful(SLOW, PROFILE), opened_at=1.0, seconds=0.9)
+    assert "AS-CONC-03" in unsure(timed(0.4, slow=lasting))  # it was over after all
 
 
 # ------------------------------------------------------------------------- a tool that always fails
