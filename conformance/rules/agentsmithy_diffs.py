@@ -56,7 +56,7 @@ def problem_of(diff: str, file: str) -> str:
 
 
 def _name(line: str) -> str:
-    return line[4:].split("\t", 1)[0].strip().strip('"')
+    return line[4:].partition("\t")[0].strip().strip('"')
 
 
 def _hunks(lines: list[str], at: int) -> str:
