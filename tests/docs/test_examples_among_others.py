@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from conformance.catalogue import protocols
 from conformance.examples import examples
+from conformance.findings import Verdict
 from conformance.judge import Result
 from conformance.offline import judge_observation
 from conformance.script import Script, say
@@ -73,14 +76,34 @@ def plain_prompt(observation: Observation) -> tuple[dict[str, Transcript], list[
     return {}, [prompted("nowhere")]
 
 
+def told(observation: Observation) -> Script:
+    """What the agent is told in the example itself."""
+    return next((a.script for a in observation.actions if a.script is not None), say("x"))
+
+
 def lost_prompt(observation: Observation) -> tuple[dict[str, Transcript], list[Action]]:
-    """A prompt whose stream was not recorded."""
-    return {}, [prompted("nowhere", say("x"))]
+    """The same prompt, of which no stream was recorded."""
+    return {}, [prompted("nowhere", told(observation))]
 
 
 def refused_prompt(observation: Observation) -> tuple[dict[str, Transcript], list[Action]]:
-    """A prompt that the server refused."""
-    return {"beside-1": refused(observation)}, [prompted("beside-1", say("x"), 404)]
+    """The same prompt, refused by the server."""
+    return {"beside-1": refused(observation)}, [prompted("beside-1", told(observation), 404)]
+
+
+def troubled_prompt(observation: Observation) -> tuple[dict[str, Transcript], list[Action]]:
+    """The same prompt, of which the server says that something else went wrong."""
+    if observation.profile.family == "agentsmithy":
+        events: list[dict[str, Any]] = [
+            {"type": "error", "error": "no credit"},
+            {"type": "done", "done": True},
+        ]
+        body = b"".join(b"data: %b\n\n" % json.dumps({**e, "dialog_id": "nobody"}).encode() for e in events)
+    else:
+        said = {"type": "session.error", "properties": {"sessionID": "nobody", "error": {}}}
+        body = b"data: %b\n\n" % json.dumps(said).encode()
+    made = replace(silent(observation), chunks=(Chunk(0.1, body),), ended=Ended.COMPLETE)
+    return {"beside-4": made}, [prompted("beside-4", told(observation))]
 
 
 def failing_prompt(observation: Observation) -> tuple[dict[str, Transcript], list[Action]]:
@@ -121,10 +144,10 @@ def test_what_is_nobody_s_business_changes_no_verdict(protocol: str, name: str, 
 
 
 # These are about the one prompt, or the two, that their probe sends, or about the first that fails.
-OF_CERTAIN_PROMPTS = {"AS-CONC-01", "AS-TOOL-05", "AS-ERR-01a"}
+OF_CERTAIN_PROMPTS = {"AS-CONC-01", "AS-TOOL-05", "AS-ERR-01a", "AS-ERR-01b", "AS-ERR-02a", "AS-ERR-02b"}
 
 
-@pytest.mark.parametrize("beside", [lost_prompt, refused_prompt, failing_prompt])
+@pytest.mark.parametrize("beside", [lost_prompt, refused_prompt, failing_prompt, troubled_prompt])
 @pytest.mark.parametrize(
     ("protocol", "name"), [case for case in ALL if case.values[1] not in OF_CERTAIN_PROMPTS]
 )
@@ -133,3 +156,22 @@ def test_a_prompt_that_cannot_be_judged_hides_no_defect(protocol: str, name: str
     alone = judged(bad, name)
     for before in (True, False):
         assert places(judged(among(bad, beside, before=before), name)) >= places(alone)
+
+
+# What stays open where one of several prompts that it is about cannot be judged.
+ALL_OF_THEM = """
+AS-TXT-01 AS-TXT-02 AS-TXT-03 AS-TOOL-01a AS-TOOL-01b AS-TOOL-02 AS-TOOL-04 AS-TOOL-05
+SSE-FMT-07a SSE-FMT-07b SSE-FMT-08
+""".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("beside", [lost_prompt, refused_prompt, troubled_prompt])
+@pytest.mark.parametrize(("protocol", "name"), [case for case in ALL if case.values[1] in ALL_OF_THEM])
+def test_a_prompt_that_cannot_be_judged_leaves_its_requirements_open(
+    protocol: str, name: str, beside: Beside
+) -> None:
+    good = examples(protocol)[name].good
+    for before in (True, False):
+        seen = judged(among(good, beside, before=before), name)
+        first_only = name in ("AS-TOOL-04", "AS-TOOL-05") and not before
+        assert seen.verdict is (Verdict.PASS if first_only else Verdict.INCONCLUSIVE), seen.reason

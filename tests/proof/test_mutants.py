@@ -41,7 +41,12 @@ def test_what_changes_a_judgement_counts(mutation: Any, tmp_path: Path) -> None:
         """,
     )
     assert {line for line, _ in found} == {3}
-    assert {operator.rpartition("_")[2] for _, operator in found} == {"AddNot", "GtE", "LtE", "NumberReplacer"}
+    assert {operator.rpartition("_")[2] for _, operator in found} == {
+        "AddNot",
+        "GtE",
+        "LtE",
+        "NumberReplacer",
+    }
 
 
 def test_what_changes_words_alone_does_not(mutation: Any, tmp_path: Path) -> None:
