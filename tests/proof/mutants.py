@@ -40,7 +40,7 @@ import uvicorn
 import yaml
 
 from mutation import Mutant, Mutation, mutants_of  # isort: skip  (beside this file)
-from reach import Reach, measure, test_files  # isort: skip
+from reach import CHOSEN, Reach, measure, test_files  # isort: skip
 from trials import Crew, Outcome, Warm, Watch, prepare_cold, run_cold, warm_session  # isort: skip
 
 PRELOADED = (httpx, httpx_sse, jsonschema, orjson, starlette.applications, uvicorn)
@@ -111,7 +111,7 @@ class Run:
             status = 1
             try:
                 hear.close()
-                warm_session(self._root, test_files(self._root), self._watch, body)
+                warm_session(self._root, [*CHOSEN, *test_files(self._root)], self._watch, body)
                 with tell:
                     json.dump([[asdict(t) for t in self.tried], [m.mutant.identity for m in cold]], tell)
                 status = 0

@@ -38,6 +38,9 @@ TESTS = (
 )
 # How the names end of files whose tests start servers or processes, or take times.
 OTHERS = "_reference _probes _probe _driver _slow_link _linear _extras".split()  # noqa: SIM905
+# Those that judge once more what others judge, or measure memory.
+AGAIN = "a_body_in_a_file or an_example_is_an_observation or is_said_to_follow or endless_line or with_and_without"
+CHOSEN = ("-k", f"not ({AGAIN})")
 TIMES = "MUTANTS_TIMES"  # the variable that names the file for `measure`
 EFFORT = 4.0  # seconds of tests (of the processor, traced) that a mutant has to live through
 # Of the generated examples so many are tried: read by `tests.support.generated_profile`.
@@ -165,7 +168,7 @@ def _run(
         "reach",
     ]
     command += ["--cov", f"--cov-config={config}", "--cov-context=test", "--cov-report=", "--assert=plain"]
-    command += ["--hypothesis-profile=trial", *files]
+    command += ["--hypothesis-profile=trial", *CHOSEN, *files]
     path = os.pathsep.join([str(root), str(Path(__file__).parent)])
     env = dict(os.environ, PYTHONPATH=path, COVERAGE_FILE=str(data), **{TIMES: str(times)})
     run = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True)
