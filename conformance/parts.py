@@ -210,11 +210,6 @@ def status_of(message: Message) -> tuple[str, str] | None:
     return read
 
 
-def event_id(message: Message) -> str:
-    """The id that an event's JSON carries, "" where it has none."""
-    return _text(message.body, "id")
-
-
 def session_of(message: Message) -> str:
     """The session that an event says it belongs to, "" where it names none."""
     properties = message.properties

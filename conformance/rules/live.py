@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from conformance import exchanges
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import SYNTHETIC, event_id, part_info, session_of, tells_of_sessions
+from conformance.parts import SYNTHETIC, part_info, session_of, tells_of_sessions
 from conformance.penguin import BUSES
+from conformance.rules._penguin import id_of
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.http_requests import how
 from conformance.rules.said import difference, said
@@ -213,7 +214,7 @@ def _seen(stream: Stream, session: str, by_id: bool) -> _Seen:
             seen.fenced = True
             continue
         part = part_info(message)
-        name = (event_id(message).encode() if by_id else b"") or _content(message)
+        name = (id_of(message.body).encode() if by_id else b"") or _content(message)
         times[name] += 1
         key = (name, times[name])
         seen.order.append(key)

@@ -11,9 +11,9 @@ from typing import Any
 from conformance.exchanges import STALL
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
-from conformance.parts import SYNTHETIC, event_id, message_info, part_info, session_of, tells_of_sessions
+from conformance.parts import SYNTHETIC, message_info, part_info, session_of, tells_of_sessions
 from conformance.penguin import BUSES, CONTROL, FAN_OUT, TOGETHER
-from conformance.rules._penguin import brief, canonical, live, scripts_of, until_common_fence
+from conformance.rules._penguin import brief, canonical, id_of, live, scripts_of, until_common_fence
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
 from conformance.transcript import Action
@@ -100,7 +100,7 @@ def same_content_under_one_id(case: Case) -> Judgement:
             findings.append(
                 stalled.finding(
                     "one event has two contents",
-                    expected=f"event {event_id(message)} as another subscriber got it {_before(message, other)}: "
+                    expected=f"event {id_of(message.body)} as another subscriber got it {_before(message, other)}: "
                     f"{name} {early}",
                     observed=f"{brief(message)} with {name} {late}",
                     at=message,
@@ -112,7 +112,7 @@ def same_content_under_one_id(case: Case) -> Judgement:
 def _whole_event(message: Message) -> str:
     """The id of an event that is not about a part of a message and not of one connection alone, "" of others."""
     apart = message.type in SYNTHETIC or part_info(message) is not None
-    return "" if apart else event_id(message)
+    return "" if apart else id_of(message.body)
 
 
 def _apart(early: Any, late: Any, path: str = "") -> tuple[str, str, str] | None:

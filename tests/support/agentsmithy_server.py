@@ -106,7 +106,8 @@ class SmallServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         request = Received(method, path, headers, body)
         self.received.append(request)
-        answer = self.routes.get((method, path.partition("?")[0])) or answers(404, {"detail": "Not Found"})
+        known = (self.routes.get((method, target)) for target in (path, path.partition("?")[0]))
+        answer = next(filter(None, known), answers(404, {"detail": "Not Found"}))
         await answer(request, writer)
 
 
