@@ -48,22 +48,32 @@ def difference(client: Client, answer: Answer, reading: Reading, truth: Reading)
     if same(truth, reading, client):
         return None
     standard = modelled(answer)
+    explained, needed = _explained(client, answer, reading)
+    causes = []
+    for name in needed:
+        without = modelled(answer, {*needed} - {name}) if len(needed) > 1 else standard
+        at, instead, seen = _first(without, explained)
+        causes.append(Cause(name, at, seen, instead))
+    return Difference(*_first(standard, explained), tuple(causes))
+
+
+def _explained(client: Client, answer: Answer, reading: Reading) -> tuple[Modelled, tuple[str, ...]]:
+    """The model with the fewest of the client's deviations that gives this reading; the reading itself if none does."""
     listed = of(client.key)
+    for name in listed:  # mostly it is one
+        model = modelled(answer, (name,))
+        if same(model.reading, reading, client):
+            return model, (name,)
     explained = modelled(answer, listed)
     if not same(explained.reading, reading, client):
-        return Difference(*_first(standard, Modelled(reading)))
-    # The fewest that still give this reading: what else is on the client's list does not show here.
-    needed = set(listed)
-    for name in sorted(listed):
-        fewer = modelled(answer, needed - {name})
-        if same(fewer.reading, reading, client):
-            needed.remove(name)
-            explained = fewer
-    causes = []
-    for name in sorted(needed):
-        at, without, seen = _first(modelled(answer, needed - {name}), explained)
-        causes.append(Cause(name, at, seen, without))
-    return Difference(*_first(standard, explained), tuple(causes))
+        return Modelled(reading), ()
+    needed = listed
+    for name in listed:
+        fewer = tuple(other for other in needed if other != name)
+        model = modelled(answer, fewer)
+        if same(model.reading, reading, client):
+            explained, needed = model, fewer
+    return explained, needed
 
 
 def noted(client: str, found: Difference) -> Iterator[str]:

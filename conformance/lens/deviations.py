@@ -46,9 +46,9 @@ def deviations() -> Mapping[str, Deviation]:
     return MappingProxyType(made)
 
 
-def of(client: str) -> frozenset[str]:
-    """The ids of a client's deviations."""
-    return frozenset(name for name, deviation in deviations().items() if deviation.client == client)
+def of(client: str) -> tuple[str, ...]:
+    """The ids of a client's deviations, the ones that are met most often first."""
+    return tuple(name for name, deviation in deviations().items() if deviation.client == client)
 
 
 __all__ = ["Deviation", "deviations", "of"]
