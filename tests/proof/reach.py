@@ -37,7 +37,7 @@ TESTS = (
     "tests/docs/test_examples_among_others.py",
 )
 # How the names end of files whose tests start servers or processes, or take times.
-OTHERS = "_reference _probes _probe _driver _slow_link _linear _extras".split()  # noqa: SIM905
+OTHERS = "_reference _probes _probe _driver _repoint _slow_link _linear _extras".split()  # noqa: SIM905
 # Those that judge once more what others judge, or measure memory.
 AGAIN = "a_body_in_a_file or an_example_is_an_observation or is_said_to_follow or endless_line or with_and_without"
 CHOSEN = ("-k", f"not ({AGAIN})")
@@ -132,7 +132,8 @@ def measure(root: Path, scratch: Path, modules: Sequence[str], store: Path) -> R
     if missing := [file for file in keys if file not in kept]:
         ways, seconds = _run(root, scratch, modules, missing)
         for file in missing:
-            mine = {test: way for test, way in ways.items() if not test or test.startswith(f"{file}::")}
+            pure = {test for test in ways if test in seconds and test.startswith(f"{file}::")}
+            mine = {test: way for test, way in ways.items() if not test or test in pure}
             took = {test: spent for test, spent in seconds.items() if test.startswith(f"{file}::")}
             kept[file] = {"key": keys[file], "ways": mine, "seconds": took}
         store.write_text(json.dumps(kept, separators=(",", ":")), encoding="utf-8")
@@ -193,14 +194,28 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 _seconds: dict[str, float] = {}
+_not_pure = False
+STARTS = {"socket.connect", "socket.bind", "subprocess.Popen", "os.fork", "os.posix_spawn"}
+
+
+def _hear(event: str, _: object) -> None:
+    if event in STARTS:
+        global _not_pure
+        _not_pure = True
+
+
+if TIMES in os.environ:
+    sys.addaudithook(_hear)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Take its processor time: that of the clock says more of what else the machine does."""
-    begun = time.process_time()
+    global _not_pure
+    _not_pure, begun = False, time.process_time()
     done = yield
-    _seconds[item.nodeid] = round(time.process_time() - begun, 4)
+    if not _not_pure:  # one that starts a server or a program has no place in a trial
+        _seconds[item.nodeid] = round(time.process_time() - begun, 4)
     return done  # type: ignore[return-value]
 
 
