@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
@@ -24,26 +25,43 @@ def judge_observation(observation: Observation) -> tuple[Result, ...]:
     stream is judged. Raises `HarnessError` where a rule raises, and `KeyError` for an
     unknown protocol revision.
     """
-    profile = observation.profile
-    case = Case(observation)
-    case.judge_streams()
-    outcome = Outcome(observation.probe, case)
-    results = []
-    other = elsewhere(observation)
+    return judge_together({observation.probe: observation})
+
+
+def judge_together(observations: Mapping[str, Observation]) -> tuple[Result, ...]:
+    """The same for several observations of one target, by names of their own: each requirement by all that can answer.
+
+    The names stand for probes in the results. All are of the first one's protocol revision, and judged under its
+    profile. Raises `ValueError` where there is none, or one of another revision, and else as `judge_observation`.
+    """
+    if not observations:
+        raise ValueError("there is nothing to judge")
+    profile = next(iter(observations.values())).profile
+    outcomes = {}
+    for name, observation in observations.items():
+        if observation.profile.protocol != profile.protocol:
+            raise ValueError(f"{name}: of {observation.profile.protocol}, not of {profile.protocol}")
+        case = Case(observation)
+        case.judge_streams()
+        outcomes[name] = Outcome(name, case)
+    others = {name: other for name, observation in observations.items() if (other := elsewhere(observation))}
     by_requirement: dict[str, list[Check]] = {}
     for check in checks(profile.family):
-        answers = check.recorded if observation.probe == RECORDED else observation.probe in check.probes
-        if answers:
-            alone = replace(check, probes=frozenset({observation.probe}))
-            by_requirement.setdefault(check.requirement, []).append(alone)
+        names = frozenset(name for name, seen in observations.items() if _answers(check, seen))
+        if names:
+            by_requirement.setdefault(check.requirement, []).append(replace(check, probes=names))
+    results = []
     for requirement in catalogue(profile.protocol).requirements:
-        if requirement.excluded or (found := by_requirement.get(requirement.id)) is None:
+        found = by_requirement.get(requirement.id)
+        if requirement.excluded or found is None:
             continue
-        if other and not requirement.id.startswith("SSE-"):
-            level = level_for(requirement, profile)
-            results.append(Result(requirement, level, Verdict.NOT_APPLICABLE, reason=other))
+        everywhere = requirement.id.startswith("SSE-")
+        here = found if everywhere else [replace(each, probes=each.probes - others.keys()) for each in found]
+        if any(each.probes for each in here):
+            results.append(judge(requirement, here, outcomes.get, profile))
         else:
-            results.append(judge(requirement, found, lambda name: outcome, profile))
+            level, reason = level_for(requirement, profile), next(iter(others.values()))
+            results.append(Result(requirement, level, Verdict.NOT_APPLICABLE, reason=reason))
     return tuple(results)
 
 
@@ -57,3 +75,7 @@ def elsewhere(observation: Observation) -> str:
         if any(fnmatchcase(path, f"*{other}") for other in revisions()[protocol].elsewhere):
             return f"recorded from {path}, whose events have an envelope of their own: {protocol} does not describe it"
     return ""
+
+
+def _answers(check: Check, observation: Observation) -> bool:
+    return check.recorded if observation.probe == RECORDED else observation.probe in check.probes

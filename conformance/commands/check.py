@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from conformance import exits
 from conformance.baseline import Baseline, BaselineError, load
-from conformance.catalogue import protocols
+from conformance.catalogue import catalogue, protocols, revisions
 from conformance.findings import Verdict
 from conformance.judge import HarnessError, Result
 from conformance.live_input import LiveInput
-from conformance.offline import elsewhere, judge_observation
+from conformance.offline import elsewhere, judge_together
+from conformance.profile import Implementation
 from conformance.recorded import RecordingError, read_recording
 from conformance.redact import Redactor
 from conformance.report.exhibits import Exhibit, exhibited
@@ -28,6 +29,7 @@ from conformance.transcript import Observation
 
 _EXAMPLES = """examples:
   sse-conformance check recording.sse --protocol agentsmithy/2
+  sse-conformance check *.sse --protocol agentsmithy/2 --together "my server 1.2" --json > result.json
   sse-conformance check report/observations/penguin-2.plain.json -v
   curl -N URL | sse-conformance check - --protocol penguin/1
   curl -iN URL | sse-conformance check - --protocol penguin/2 --max-seconds 10
@@ -60,6 +62,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--baseline",
         metavar="FILE",
         help="expected failures (TOML): they do not fail the command, and the last line says how many are hidden",
+    )
+    parser.add_argument(
+        "--together",
+        metavar="NAME",
+        help="the files are recordings of one program: judge them as one result, and call it so",
     )
     parser.add_argument("--json", action="store_true", help="print a result document instead of text")
     parser.add_argument("-v", "--verbose", action="store_true", help="name every requirement that was judged")
@@ -96,22 +103,33 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return exits.USAGE
     worst = exits.OK
-    for name in options.file:
+    apart = [(name, [name]) for name in options.file]
+    for title, names in [(options.together, options.file)] if options.together else apart:
         try:
-            observation = _piped(options) if name == "-" else read_recording(name, options.protocol)
-            results = _hidden(judge_observation(observation), baseline, observation.profile.protocol)
-        except RecordingError as error:
+            observations = {name: _observation(name, options) for name in names}
+            results = _hidden(judge_together(observations), baseline, _protocol(observations))
+        except (RecordingError, ValueError) as error:
             print(error, file=sys.stderr)
             worst = max(worst, exits.USAGE)
             continue
         except HarnessError as error:
-            print(f"{name}: harness error: {error}", file=sys.stderr)
+            print(f"{title}: harness error: {error}", file=sys.stderr)
             return exits.HARNESS
-        document = _document(name, observation, results)
-        print(dumps(document) if options.json else _text(document, observation, results, options.verbose))
+        document = _document(title, observations, results)
+        if options.together:
+            document = _of_one_program(document, len(observations))
+        print(dumps(document) if options.json else _text(document, observations, results, options.verbose))
         if any(result.verdict is Verdict.FAIL for result in results):
             worst = max(worst, exits.FAILED)
     return worst
+
+
+def _observation(name: str, options: argparse.Namespace) -> Observation:
+    return _piped(options) if name == "-" else read_recording(name, options.protocol)
+
+
+def _protocol(observations: Mapping[str, Observation]) -> str:
+    return next(iter(observations.values())).profile.protocol
 
 
 def _hidden(results: Iterable[Result], baseline: Baseline, protocol: str) -> list[Result]:
@@ -165,29 +183,52 @@ def _events(count: int) -> str:
     return "1 event" if count == 1 else f"{count:,} events"
 
 
-def _document(name: str, observation: Observation, results: Sequence[Result]) -> RunResult:
-    exhibit = Exhibit(observation)
-    clean = Redactor(observation.profile).text
+def _document(title: str, observations: Mapping[str, Observation], results: Sequence[Result]) -> RunResult:
+    exhibits = {name: Exhibit(observation) for name, observation in observations.items()}
+    cleaners = [Redactor(observation.profile).text for observation in observations.values()]
+
+    def clean(text: str) -> str:
+        for cleaner in cleaners:
+            text = cleaner(text)
+        return text
 
     def row(result: Result) -> ResultRow:
-        found = exhibited(result.evidence, lambda probe: exhibit, clean)
+        found = exhibited(result.evidence, exhibits.__getitem__, clean)
         # No `curl` line: what was asked is not known, or was long ago.
-        standing = "expected" if result.verdict is Verdict.EXPECTED else ""
-        red = result.verdict is Verdict.FAIL
-        return ResultRow.of(
-            result, tuple(replace(finding, curl="") for finding in found), baseline=standing, red=red
+        shown = (
+            replace(finding, curl="", probe=evidence.probe if len(exhibits) > 1 else finding.probe)
+            for finding, evidence in zip(found, result.evidence, strict=True)
         )
+        standing = "expected" if result.verdict is Verdict.EXPECTED else ""
+        return ResultRow.of(result, tuple(shown), baseline=standing, red=result.verdict is Verdict.FAIL)
 
     rows = tuple(row(result) for result in results)
-    return RunResult(name, observation.profile.protocol, rows, "recording", observation.started)
+    started = next(iter(observations.values())).started
+    return RunResult(title, _protocol(observations), rows, "recording", started)
 
 
-def _text(document: RunResult, observation: Observation, results: Sequence[Result], verbose: bool) -> str:
-    case = Case(observation)
+def _of_one_program(document: RunResult, files: int) -> RunResult:
+    """The result of several recordings says which program it is of, and of how much of the protocol."""
+    known = catalogue(document.protocol).requirements
+    revision = revisions()[document.protocol]
+    return replace(
+        document,
+        target=f"{files} recordings",
+        implementation=Implementation(document.target),
+        testable=sum(not row.excluded for row in known),
+        title=revision.title,
+        document=revision.document,
+    )
+
+
+def _text(
+    document: RunResult, observations: Mapping[str, Observation], results: Sequence[Result], verbose: bool
+) -> str:
+    cases = {name: Case(observation) for name, observation in observations.items()}
     parts = []
     for result, row in zip(results, document.rows, strict=True):
         if result.verdict in (Verdict.FAIL, Verdict.WARN):
-            streams = [case.stream(evidence.finding.role) for evidence in result.evidence]
+            streams = [cases[evidence.probe].stream(evidence.finding.role) for evidence in result.evidence]
             parts.append(describe(result, row.findings, streams) + "\n")
     for result in results:
         if result.notes:
@@ -196,8 +237,10 @@ def _text(document: RunResult, observation: Observation, results: Sequence[Resul
         for result in results:
             reason = f" ({result.reason})" if result.reason else ""
             parts.append(f"{result.requirement.id:<14} {result.verdict.value}{reason}")
-    if other := elsewhere(observation):
-        parts.append(f"{other}; only what holds for every event stream was judged")
-    if not any(exchange.transcript.is_event_stream for exchange in case.exchanges):
+    for other in dict.fromkeys(map(elsewhere, observations.values())):
+        if other:
+            parts.append(f"{other}; only what holds for every event stream was judged")
+    exchanges = [exchange.transcript for case in cases.values() for exchange in case.exchanges]
+    if not any(transcript.is_event_stream for transcript in exchanges):
         parts.append("this is a plain HTTP answer, not an event stream: only what holds for those was judged")
     return "\n".join([*parts, document.summary_line()])
