@@ -1,5 +1,5 @@
-// Reads one event stream as a page does. `types` are the event types that may come, `expected` is how many events the
-// standard gives before the body ends: when they are there, or after `patience` ms, the server is told to end it.
+// Reads one event stream as a page does. `types` are the event types that may come, `expected` is how many events are
+// due before the body ends: when they are there, or after `patience` ms, the server is told to end it.
 ({ path, types, expected, patience }) => new Promise((resolve) => {
   const events = [];
   let late = null;

@@ -19,12 +19,19 @@ class Player:
     def __init__(self, url: str) -> None:
         self.url = url
         self._answers: dict[str, tuple[Answer, threading.Event]] = {}
+        self._put = 0
 
     def put(self, answer: Answer) -> str:
         """The path of this answer; a GET of that path and "/end" lets it end."""
-        path = f"/{len(self._answers)}"
+        self._put += 1
+        path = f"/{self._put}"
         self._answers[path] = (answer, threading.Event())
         return path
+
+    def drop(self, path: str) -> None:
+        """The answer of that path is not needed any more."""
+        _, may_end = self._answers.pop(path)
+        may_end.set()
 
     def find(self, path: str) -> tuple[Answer, threading.Event] | None:
         """The answer of that path, and what is set when it may end."""
@@ -32,7 +39,7 @@ class Player:
 
     def end_all(self) -> None:
         """Let nobody wait any longer."""
-        for _, may_end in self._answers.values():
+        for _, may_end in [*self._answers.values()]:
             may_end.set()
 
 
