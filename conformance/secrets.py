@@ -167,14 +167,15 @@ def _is_common(value: str) -> bool:
 
 
 def _credentials(part: str) -> set[str]:
-    """What Basic credentials say (RFC 7617): "user:password", and the password."""
+    """What Basic credentials keep secret (RFC 7617): the password; a user's name is none, and is in many a path."""
     try:
         said = base64.b64decode(part, validate=True).decode("utf-8")
     except (binascii.Error, ValueError):
         return set()
     if not said.isprintable() or ":" not in said:
         return set()
-    return {said, said.partition(":")[2]}
+    password = said.partition(":")[2]
+    return {password if len(password) >= SHORTEST else said}
 
 
 def _as_bytes(secret: str) -> set[bytes]:

@@ -60,8 +60,17 @@ def test_what_basic_credentials_say_is_secret_too() -> None:
     secret = base64.b64encode(b"alice:hunter2-pass").decode()
     basic = Redactor(Profile("penguin/2", "http://h", headers=(("Authorization", f"Basic {secret}"),)))
     assert basic.text("no user alice:hunter2-pass, hunter2-pass is wrong") == (
-        f"no user {'*' * 18}, {'*' * 12} is wrong"
+        f"no user alice:{'*' * 12}, {'*' * 12} is wrong"
     )
+
+
+def test_the_name_in_basic_credentials_is_no_secret() -> None:
+    secret = base64.b64encode(b"opencode:hunter2-pass-8f3a").decode()
+    redactor = Redactor(
+        Profile("opencode/1", "http://127.0.0.1:9", headers=(("Authorization", f"Basic {secret}"),))
+    )
+    assert redactor.text("/home/opencode/work") == "/home/opencode/work"
+    assert redactor.text("opencode:hunter2-pass-8f3a") == "opencode:" + "*" * 17
 
 
 @pytest.mark.parametrize("value", ["true", "text/event-stream", "gzip"])
