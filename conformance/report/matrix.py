@@ -33,7 +33,8 @@ class Column:
     """One implementation of one revision. `key` names the implementation in addresses, `label` in words.
 
     An implementation that speaks several revisions, or was judged under several profiles, has a column for each.
-    `profile` names the profile where the label alone would not tell the columns of a revision apart.
+    `profile` names the profile, or else the address, where the label alone would not tell the columns of a revision
+    apart.
     """
 
     key: str
@@ -159,15 +160,19 @@ class Family:
 def families(runs: Sequence[RunResult]) -> tuple[Family, ...]:
     """The matrix of each protocol, in the order in which the results are given; the newest revision comes first."""
     by_label = keys(run.label for run in runs)
-    alike = Counter((run.protocol, run.label) for run in runs)
-    columns = [
-        Column(by_label[run.label], run.label, run, run.name if alike[run.protocol, run.label] > 1 else "")
-        for run in runs
-    ]
+    columns = [Column(by_label[run.label], run.label, run, _apart(run, runs)) for run in runs]
     names = dict.fromkeys(_family(run.protocol) for run in runs)
     return tuple(
         _of(name, [column for column in columns if _family(column.run.protocol) == name]) for name in names
     )
+
+
+def _apart(run: RunResult, runs: Sequence[RunResult]) -> str:
+    """What tells this result from others of its revision that are called the same; "" where there are none."""
+    alike = [other for other in runs if (other.protocol, other.label) == (run.protocol, run.label)]
+    if len(alike) == 1:
+        return ""
+    return run.name if len({other.name for other in alike}) == len(alike) else run.target
 
 
 def _of(name: str, columns: Sequence[Column]) -> Family:

@@ -17,6 +17,7 @@ import argparse
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -46,12 +47,20 @@ _LOOK = ATTENTION[:4]
 
 def publish(kind: Path, paths: Iterable[Path]) -> None:
     """Take the results over, a folder for each program. Raises `ResultError`."""
-    runs = []
+    found = []
     for path, run in read_results(paths):
         if len(run.rows) * 4 < run.testable:
             print(f"{path}: only {len(run.rows)} of {run.testable} requirements: not published")
         else:
-            runs.append(run)
+            found.append((path, run))
+    alike = Counter((run.protocol, run.label) for _, run in found)
+    runs = [
+        # Variants of a program of the tests share its profile: the file tells which one it is.
+        replace(run, name=f"{run.name}, {path.stem}")
+        if alike[run.protocol, run.label] > 1 and not run.implementation.name
+        else run
+        for path, run in found
+    ]
     for label, key in keys(run.label for run in runs).items():
         folder = kind / key
         shutil.rmtree(folder, ignore_errors=True)

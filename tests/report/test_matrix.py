@@ -178,6 +178,13 @@ def test_a_profile_is_named_where_the_program_alone_does_not_tell_columns_apart(
     assert "penguin-ai 0.9.3<br>guarded" in markdown_matrix.render([*made, other])
 
 
+def test_programs_of_one_name_and_profile_are_told_apart_by_their_address() -> None:
+    runs = [run(row("PG-CON-01", P), target=f"http://127.0.0.1:{port}") for port in (1, 2)]
+    (family,) = families(runs)
+    assert [column.label for column in family.columns] == ["mine", "mine"]
+    assert [column.profile for column in family.columns] == ["http://127.0.0.1:1", "http://127.0.0.1:2"]
+
+
 def test_what_a_result_has_and_the_catalogue_has_not_is_shown_in_its_place() -> None:
     made = run(*(row(name, P) for name in ("PG-CON-01", "PG-CON-99", "PG-CON-02")))
     (family,) = families([sample(), made])
