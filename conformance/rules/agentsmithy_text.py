@@ -133,10 +133,5 @@ def _broke_off(play: Play, heard: Said) -> bool:
 
 def _bringer(stream: Stream, kind: str, index: int) -> Message | None:
     """The event of that type that brought the character of that index (the last one beyond the end)."""
-    message: Message | None = None
-    for message in events(stream, kind):
-        content = message.body.get("content")
-        index -= len(content) if isinstance(content, str) else 0
-        if index < 0:
-            break
-    return message
+    told = ((message, message.body.get("content")) for message in events(stream, kind))
+    return Said(tuple((message, text) for message, text in told if isinstance(text, str))).at(index)

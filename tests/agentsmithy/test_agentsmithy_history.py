@@ -8,7 +8,7 @@ from typing import Any
 from conformance.agentsmithy import CLIMBING, HISTORY, own_script
 from conformance.rules.base import Case
 from conformance.script import say
-from conformance.transcript import Action
+from conformance.transcript import Action, Ended
 from tests.support.agentsmithy_cases import (
     Events,
     faithful,
@@ -151,3 +151,62 @@ def test_a_target_that_has_one_dialog_for_all_unknown_ids() -> None:
 
 def test_a_history_without_its_own_prompt_proves_nothing() -> None:
     assert unsure(climbing(own=False)) == {"AS-REQ-04b"}
+
+
+def acted(of: Case, *calls: Action, prompts: bool = True) -> Case:
+    """The case with other readings of histories."""
+    sent = of.observation.actions_of("prompt") if prompts else ()
+    return Case(replace(of.observation, actions=(*sent, *calls)))
+
+
+def read(of: Case, dialog: str, **changes: Any) -> Action:
+    (call,) = (action for action in of.observation.actions_of("call") if action.session == dialog)
+    return replace(call, **changes)
+
+
+def test_a_history_that_cannot_be_judged_does_not_excuse_another() -> None:
+    of = histories(lambda answers: answers["B"].pop())
+    wrong = read(of, "B")
+    for unread in (
+        read(of, "A", status=404),
+        read(of, "A", answer=[]),
+        read(of, "A", answer={"entries": []}),
+        read(of, "A", answer={"events": None}),
+        read(of, "A", session="nobody"),
+    ):
+        for calls in ((unread, wrong), (wrong, unread)):
+            judgement = verdicts(acted(of, *calls))["AS-CONC-04"]
+            assert [found.role for found in judgement.findings] == ["b"]
+            assert judgement.inconclusive
+            assert judgement.judged == 1
+    assert "AS-CONC-04" in unsure(acted(of, wrong, prompts=False))
+
+
+def test_a_stream_that_we_left_says_nothing_of_its_history() -> None:
+    of = histories()
+    left = tuple(
+        (role, replace(made, ended=Ended.CLOSED_BY_US, chunks=()) if role == "a-again" else made)
+        for role, made in of.observation.transcripts
+    )
+    judgement = verdicts(Case(replace(of.observation, transcripts=left)))["AS-CONC-04"]
+    assert (judgement.findings, judgement.judged, bool(judgement.inconclusive)) == ((), 1, True)
+    lost = tuple(pair for pair in of.observation.transcripts if pair[0] != "a-again")
+    judgement = verdicts(Case(replace(of.observation, transcripts=lost)))["AS-CONC-04"]
+    assert (judgement.findings, judgement.judged, bool(judgement.inconclusive)) == ((), 1, True)
+
+
+def test_a_wrong_history_is_said_of_its_dialog_s_first_stream() -> None:
+    for bend, role in ((lambda answers: answers["A"].pop(), "a"), (lambda answers: answers["B"].pop(), "b")):
+        (found,) = verdicts(histories(bend))["AS-CONC-04"].findings
+        assert found.role == role
+
+
+def test_a_history_that_was_not_read_shows_nobody_climbing() -> None:
+    of = climbing("climb-up")
+    for changes in ({"status": 404}, {"answer": None}):
+        assert unsure(acted(of, read(of, "D", **changes))) == {"AS-REQ-04b"}
+    refused = tuple(
+        (role, replace(made, head=None) if role == "own" else made)
+        for role, made in of.observation.transcripts
+    )
+    assert "AS-REQ-04b" in unsure(Case(replace(of.observation, transcripts=refused)))
