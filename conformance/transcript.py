@@ -163,6 +163,10 @@ class Action:
     until: float | None = None
     note: str = ""
 
+    def under_way(self, at: float) -> bool:
+        """Whether it was done and not yet answered at that time."""
+        return self.at < at and (self.until is None or self.until > at)
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

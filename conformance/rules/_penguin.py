@@ -84,10 +84,7 @@ def identity(message: Message) -> str:
 def joined_midway(case: Case, stream: Stream, session: str) -> bool:
     """Whether the stream was opened while a turn of the session was under way."""
     opened = stream.transcript.opened_at
-    return any(
-        action.at < opened and (action.until is None or action.until > opened)
-        for action in scripts_of(case, session)
-    )
+    return any(action.under_way(opened) for action in scripts_of(case, session))
 
 
 def _until_last(messages: list[Message], titles: set[str]) -> list[Message]:

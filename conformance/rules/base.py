@@ -41,7 +41,7 @@ class Case:
             return frozenset()
         opened = transcript.opened_at
         prompts = self.observation.actions_of("prompt")
-        under_way = {a.session for a in prompts if a.at < opened and (a.until is None or a.until > opened)}
+        under_way = {a.session for a in prompts if a.under_way(opened)}
         return frozenset(a.session for a in prompts if a.session not in under_way)
 
     @property
