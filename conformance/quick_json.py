@@ -34,7 +34,7 @@ def quick_json(data: bytes) -> Any:
         return None
     try:
         value = orjson.loads(data)
-        if value.__class__ is not dict and value.__class__ is not list:
+        if type(value) is not dict and type(value) is not list:
             return None
         written = orjson.dumps(value)
         if written == data or written.translate(None, b" ") == data.translate(None, b" "):
@@ -50,15 +50,15 @@ def quick_json(data: bytes) -> Any:
 
 def _strings(holder: Any) -> int:
     """How many strings, names included, a JSON object or array takes to be written."""
-    if holder.__class__ is dict:
+    if type(holder) is dict:
         count = 2 * len(holder)
         holder = holder.values()
-    elif holder.__class__ is list:
+    elif type(holder) is list:
         count = len(holder)
     else:
         raise _InexactError
     for item in holder:
-        kind = item.__class__
+        kind = type(item)
         if kind is str:
             continue
         count -= 1
