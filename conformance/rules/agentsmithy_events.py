@@ -16,6 +16,7 @@ from conformance.rules.base import (
     Case,
     Listener,
     RuleByType,
+    Run,
     StreamContext,
     StreamRule,
     check,
@@ -93,8 +94,10 @@ class KnownTypes(StreamRule):
             )
         ]
 
-    def counts(self, kind: str) -> bool:
-        return self._schemas.knows(kind)
+    def takes(self, run: Run) -> bool:
+        known = all(map(self._schemas.knows, run.types))
+        self.judged += len(run.messages) if known else 0
+        return known
 
 
 @stream_check("AS-EVT-03", probes=STREAM_PROBES, families=_FAMILY)

@@ -15,8 +15,7 @@ from conformance.message import Message
 from conformance.rules._agentsmithy import shown
 from conformance.rules.base import (
     Case,
-    Listener,
-    RuleByType,
+    Run,
     Stream,
     StreamContext,
     StreamRule,
@@ -31,17 +30,17 @@ _ENDS = {f"{name}_end": name for name in _SEGMENTS}
 
 
 @stream_check("AS-2-01", probes=STREAM_PROBES, families=_FAMILY)
-class UserFirst(RuleByType):
+class UserFirst(StreamRule):
     """The first event is the user's message."""
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._begun = not context.from_start
 
-    def listener(self, kind: str) -> Listener | None:
-        return None if self._begun else self._event
+    def takes(self, run: Run) -> bool:
+        return self._begun
 
-    def _event(self, message: Message) -> Iterable[Finding]:
+    def feed(self, message: Message) -> Iterable[Finding]:
         if self._begun:
             return ()
         self._begun = True

@@ -12,7 +12,7 @@ from functools import cached_property
 from conformance.findings import Judgement
 from conformance.message import Message
 from conformance.rules.one_pass import judge_streams
-from conformance.rules.stream import Listener, RuleByType, Stream, StreamContext, StreamRule
+from conformance.rules.stream import Listener, RuleByType, Run, Stream, StreamContext, StreamRule
 from conformance.transcript import Action, Observation, Transcript
 
 
@@ -180,6 +180,7 @@ __all__ = [
     "Listener",
     "Message",
     "RuleByType",
+    "Run",
     "Stream",
     "StreamContext",
     "StreamRule",

@@ -13,6 +13,7 @@ from conformance.rules.base import (
     Case,
     Listener,
     RuleByType,
+    Run,
     Stream,
     StreamContext,
     StreamRule,
@@ -38,8 +39,9 @@ class NoEmptyNamedBlocks(StreamRule):
         self.judged += 1
         return ()
 
-    def counts(self, kind: str) -> bool:
+    def takes(self, run: Run) -> bool:
         """Whatever has data counts."""
+        self.judged += len(run.messages)
         return True
 
     def skipped(self, block: Block) -> Iterable[Finding]:
@@ -69,8 +71,9 @@ class IdsAlone(StreamRule):
         self.judged += 1
         return ()
 
-    def counts(self, kind: str) -> bool:
+    def takes(self, run: Run) -> bool:
         """Whatever has data counts."""
+        self.judged += len(run.messages)
         return True
 
     def skipped(self, block: Block) -> Iterable[Finding]:
@@ -109,9 +112,10 @@ class _NamedEvents(StreamRule):
         self._seen[key] = 1
         return (self._named(message, name),)
 
-    def counts(self, kind: str) -> bool:
+    def takes(self, run: Run) -> bool:
         """An ordinary event has no name."""
-        return True
+        self.judged += len(run.messages) if run.ordinary else 0
+        return run.ordinary
 
     @abstractmethod
     def _named(self, message: Message, name: bytes) -> Finding:
@@ -252,6 +256,20 @@ class UniqueIds(RuleByType):
     def listener(self, kind: str) -> Listener:
         """Synthetic frames have a right of their own."""
         return self._synthetic if kind.startswith(SYNTHETIC) else self._event
+
+    def takes(self, run: Run) -> bool:
+        """Events without ids say nothing; ids that count up are unique."""
+        if self._alone or any(kind.startswith(SYNTHETIC) for kind in run.types):
+            return False
+        ids = [message.block.id for message in run.messages]
+        named = [value for value in ids if value]
+        if named and (len(named) < len(ids) or not self._seen.extend(named, run.numbers)):
+            return False
+        if named:
+            self._own = True
+            self._newest = named[-1]
+            self.judged += len(named)
+        return bool(named) or b"" not in ids
 
     def _event(self, message: Message) -> Iterable[Finding]:
         value = self._id(message)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from conformance.findings import Finding
 from conformance.message import Message
-from conformance.rules.base import StreamRule, stream_check
+from conformance.rules.base import Run, StreamRule, stream_check
 from conformance.rules.everywhere import EVERYWHERE
 
 
@@ -41,9 +41,10 @@ class OneJsonValue(StreamRule):
             ),
         )
 
-    def counts(self, kind: str) -> bool:
+    def takes(self, run: Run) -> bool:
         """The data of an ordinary event is one JSON object."""
-        return True
+        self.judged += len(run.messages) if run.ordinary else 0
+        return run.ordinary
 
 
 @stream_check("SSE-FMT-06b", probes=EVERYWHERE)
@@ -65,6 +66,7 @@ class NoDuplicateNames(StreamRule):
             ),
         )
 
-    def counts(self, kind: str) -> bool:
+    def takes(self, run: Run) -> bool:
         """No name comes twice in an ordinary event."""
-        return True
+        self.judged += len(run.messages) if run.ordinary else 0
+        return run.ordinary

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from conformance.findings import Finding, Judgement
-from conformance.message import read_message
-from conformance.rules.stream import KEPT, Listener, Stream, StreamRule
+from conformance.message import Message, read_message
+from conformance.rules.stream import KEPT, Listener, Run, Stream, StreamRule
+from conformance.wire import Block
 
 # A defect of every event is shown by its first occurrences and a count …
 SHOWN = 25
@@ -14,6 +15,21 @@ SHOWN = 25
 ENOUGH = 1_000
 TYPES = 256  # event types of which it is remembered who listens: types are the server's to choose
 BLANK = 2  # bytes of a block that is a blank line and nothing else: no rule has anything to say of it
+# A run ends with the event that fills one of these: what it holds is to fit into a processor's cache.
+EVENTS, BYTES = 64, 65_536
+
+
+class _Listeners(dict[str, Listener | None]):
+    """What a rule does with each type of event. It is asked once for each, mostly."""
+
+    def __init__(self, rule: StreamRule) -> None:
+        self._rule = rule
+
+    def __missing__(self, kind: str) -> Listener | None:
+        if len(self) >= TYPES:
+            self.clear()
+        listener = self[kind] = self._rule.listener(kind)
+        return listener
 
 
 class _Seat:
@@ -21,6 +37,7 @@ class _Seat:
 
     def __init__(self, rule: StreamRule) -> None:
         self.rule = rule
+        self._listeners = _Listeners(rule)
         self.findings: list[Finding] = []
         self.more = 0
         self.error: Exception | None = None
@@ -31,6 +48,22 @@ class _Seat:
                 self.findings.append(finding)
             else:
                 self.more += 1
+
+    def look_at(self, run: Run) -> None:
+        """Let the rule judge these events, at once or one by one."""
+        listeners = self._listeners
+        try:
+            if self.rule.takes(run) or not any(map(listeners.__getitem__, run.types)):
+                return
+            for message, listener in zip(run.messages, map(listeners.__getitem__, run.kinds), strict=True):
+                if listener is not None:
+                    found = listener(message)
+                    if found:
+                        self.keep(found)
+                        if self.done:
+                            return
+        except Exception as error:
+            self.error = error
 
     def attempt(self, ask: Callable[[], Iterable[Finding]]) -> None:
         if not self.done:
@@ -80,91 +113,44 @@ def judge_streams(
     }
 
 
-class _Audience:
-    """Who is given the events of one type, and who only counts them (`ordinary` events alone)."""
-
-    __slots__ = ("came", "counting", "listening")
-
-    def __init__(self, seats: list[_Seat], kind: str, ordinary: bool) -> None:
-        self.came = 0
-        self.counting: list[StreamRule] = []
-        self.listening: list[tuple[_Seat, Listener]] = []
-        for seat in seats:
-            if seat.done:
-                continue
-            try:
-                listener = seat.rule.listener(kind)
-                counts = ordinary and listener is not None and seat.rule.counts(kind)
-            except Exception as error:
-                seat.error = error
-                continue
-            if counts:
-                self.counting.append(seat.rule)
-            elif listener is not None:
-                self.listening.append((seat, listener))
-
-    def settle(self) -> None:
-        """Tell those who count how many came."""
-        for rule in self.counting:
-            rule.judged += self.came
-        self.came = 0
-
-
-class _Hall:
-    """Who listens to what. Rules are asked once for each type, and anew when one of them is done."""
-
-    def __init__(self, seats: list[_Seat]) -> None:
-        self._seats = seats
-        self.ordinary: dict[str, _Audience] = {}
-        self.odd: dict[str, _Audience] = {}
-
-    def enter(self, kind: str, ordinary: bool) -> _Audience:
-        """The audience of a type that has none yet."""
-        table = self.ordinary if ordinary else self.odd
-        if len(table) >= TYPES:
-            self.empty()
-        audience = table[kind] = _Audience(self._seats, kind, ordinary)
-        return audience
-
-    def empty(self) -> None:
-        """Count what was not counted yet, and forget who listens."""
-        for table in (self.ordinary, self.odd):
-            for audience in table.values():
-                audience.settle()
-            table.clear()
-
-
 def _over(stream: Stream, seats: list[_Seat]) -> None:
     skippers = [seat for seat in seats if type(seat.rule).skipped is not StreamRule.skipped]
-    hall = _Hall(seats)
-    ordinary, odd = hall.ordinary, hall.odd
-    kept = iter(stream.messages) if stream.size < KEPT else None
-    for block in stream.walk():
-        if block.data is None:
-            if block.end - block.start > BLANK:
-                for seat in skippers:
-                    seat.attempt(lambda seat=seat, block=block: seat.rule.skipped(block))  # type: ignore[misc]
-            continue
-        message = read_message(block) if kept is None else next(kept)
-        kind = message.type
-        if kind and block.event is None and not message.error and not message.duplicates:
-            audience = ordinary.get(kind) or hall.enter(kind, True)
+    for part in _parts(stream):
+        if isinstance(part, Block):
+            for seat in skippers:
+                seat.attempt(lambda seat=seat, block=part: seat.rule.skipped(block))  # type: ignore[misc]
         else:
-            audience = odd.get(kind) or hall.enter(kind, False)
-        audience.came += 1
-        done = False
-        for seat, listener in audience.listening:
-            try:
-                found = listener(message)
-                if found:
-                    seat.keep(found)
-                    done = done or seat.done
-            except Exception as error:
-                seat.error = error
-                done = True
-        if done:
-            hall.empty()
-    hall.empty()
+            for seat in seats:
+                if not seat.done:
+                    seat.look_at(part)
     ended = stream.transcript.ended
     for seat in seats:
         seat.attempt(lambda seat=seat: seat.rule.close(ended))  # type: ignore[misc]
+
+
+def _parts(stream: Stream) -> Iterator[Run | Block]:
+    """The stream as runs of events, and blocks that dispatch nothing."""
+    kept = iter(stream.messages) if stream.size < KEPT else None
+    messages: list[Message] = []
+    kinds: list[str] = []
+    ordinary = True
+    size = 0
+    for block in stream.walk():
+        if block.data is not None:
+            message = read_message(block) if kept is None else next(kept)
+            messages.append(message)
+            kinds.append(kind := message.type)
+            if not kind or block.event is not None or message.error or message.duplicates:
+                ordinary = False
+            size += block.end - block.start
+            if size < BYTES and len(messages) < EVENTS:
+                continue
+        elif block.end - block.start <= BLANK:
+            continue
+        if messages:
+            yield Run(messages, kinds, frozenset(kinds), ordinary)
+            messages, kinds, ordinary, size = [], [], True, 0
+        if block.data is None:
+            yield block
+    if messages:
+        yield Run(messages, kinds, frozenset(kinds), ordinary)

@@ -12,21 +12,21 @@ from conformance.message import Message
 from conformance.parts import CONNECTED, message_info, part_info, title_of
 from conformance.penguin import ALL_STREAMS, BUSES, CONNECT, CONTROL, TURN_STREAMS
 from conformance.rules._penguin import answered, turns
-from conformance.rules.base import Case, Listener, RuleByType, StreamContext, check, stream_check
+from conformance.rules.base import Case, Run, StreamContext, StreamRule, check, stream_check
 
 
 @stream_check("PG-CON-01", probes=ALL_STREAMS, families=BUSES)
-class ConnectedFirstAndOnce(RuleByType):
+class ConnectedFirstAndOnce(StreamRule):
     """`server.connected` is the first event of every connection and comes once, on resumed ones too."""
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._first = True
 
-    def listener(self, kind: str) -> Listener | None:
-        return self._event if self._first or kind == CONNECTED else None
+    def takes(self, run: Run) -> bool:
+        return not self._first and CONNECTED not in run.types
 
-    def _event(self, message: Message) -> Iterable[Finding]:
+    def feed(self, message: Message) -> Iterable[Finding]:
         first, self._first = self._first, False
         connected = message.type == CONNECTED
         self.judged += 1 if first or connected else 0

@@ -7,6 +7,7 @@ schemas/opencode/.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from conformance.catalogue import event_schemas
 from conformance.findings import Finding
@@ -14,7 +15,7 @@ from conformance.message import Message
 from conformance.parts import PART, SYNTHETIC, part_of
 from conformance.penguin import ALL_STREAMS, BUSES
 from conformance.rules._newest import Newest
-from conformance.rules.base import Listener, RuleByType, StreamContext, stream_check
+from conformance.rules.base import Listener, RuleByType, Run, StreamContext, stream_check
 
 WINDOW = 65_536  # ids remembered per connection
 KINDS = 256  # different problems remembered per connection, each reported once
@@ -39,6 +40,14 @@ class EventsMatchTheirSchemas(RuleByType):
             return () if matches(message.value) else self._problems(message)
 
         return judge
+
+    def takes(self, run: Run) -> bool:
+        matches = {kind: self._schemas.of(kind).check for kind in run.types}
+        for message, kind in zip(run.messages, run.kinds, strict=True):
+            if message.error or not matches[kind](message.value):
+                return False
+        self.judged += len(run.messages)
+        return True
 
     def _problems(self, message: Message) -> Iterable[Finding]:
         for problem in self._schemas.problems(message.value):
@@ -70,8 +79,11 @@ class KnownTypes(RuleByType):
             return self._unknown_event
         return self._part if kind == PART else self._known
 
-    def counts(self, kind: str) -> bool:
-        return kind != PART and self._schemas.knows(kind)
+    def takes(self, run: Run) -> bool:
+        shown = {part_of(message).type for message in run.messages if message.type == PART}
+        known = all(map(self._schemas.knows, run.types)) and shown <= self._schemas.parts
+        self.judged += len(run.messages) if known else 0
+        return known
 
     def _known(self, message: Message) -> Iterable[Finding]:
         self.judged += 1
@@ -108,6 +120,14 @@ class IdsUnique(RuleByType):
 
     def listener(self, kind: str) -> Listener | None:
         return None if kind in SYNTHETIC else self._event
+
+    def takes(self, run: Run) -> bool:
+        ids: list[Any] = [message.body.get("id") for message in run.messages]
+        if not SYNTHETIC.isdisjoint(run.types) or {*map(type, ids)} != {str} or not ids[0]:
+            return False
+        new = self._seen.extend(ids, run.numbers)
+        self.judged += len(ids) if new else 0
+        return new
 
     def _event(self, message: Message) -> Iterable[Finding]:
         identity = message.body.get("id")

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import le, lt
+from typing import Any
 
 from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import GAP, SYNTHETIC, title_of
 from conformance.penguin import ALL_STREAMS, FAMILIES, LIFECYCLE
 from conformance.rules._penguin import answered, id_of, query, stream_of
-from conformance.rules.base import Case, Listener, RuleByType, Stream, StreamContext, check, stream_check
+from conformance.rules.base import Case, Listener, RuleByType, Run, Stream, StreamContext, check, stream_check
 
 STREAMS = 8_192  # event streams (sessions, mostly) whose newest order and time are remembered
 
@@ -40,6 +42,27 @@ class OrderGrows(RuleByType):
     def listener(self, kind: str) -> Listener | None:
         return None if not kind or kind in SYNTHETIC else self._event
 
+    def takes(self, run: Run) -> bool:
+        if "" in run.types or not SYNTHETIC.isdisjoint(run.types):
+            return False
+        bodies: list[Any] = [message.body for message in run.messages]
+        sent: list[Any] = [message.block.id for message in run.messages]
+        ids, orders, times = ([body.get(name) for body in bodies] for name in ("id", "order", "time"))
+        if [{*map(type, column)} for column in (ids, sent, orders, times)] != [{str}, {bytes}, {int}, {int}]:
+            return False
+        names = {*map(stream_of, ids)}
+        # No id that was sent has a line feed in it: where the texts are equal, the ids are.
+        if len(names) > 1 or "\n".join(ids).encode("utf-8", "surrogatepass") != b"\n".join(sent):
+            return False
+        newest = self._newest_of(names.pop())
+        before = [] if newest.order is None else [newest.order]
+        grows = all(map(lt, [*before, *orders], [*before, *orders][1:]))
+        if not grows or not all(map(le, [newest.time, *times], times)):
+            return False
+        newest.order, newest.time = orders[-1], times[-1]
+        self.judged += len(ids)
+        return True
+
     def _event(self, message: Message) -> Iterable[Finding]:
         self.judged += 1
         body = message.body
@@ -57,7 +80,7 @@ class OrderGrows(RuleByType):
         order, time = body.get("order"), body.get("time")
         if type(order) is int and type(time) is int:  # of JSON: no bool
             name = stream_of(identity)
-            newest = self._newest if name == self._name else self._turn_to(name)
+            newest = self._newest_of(name)
             if newest.order is not None and (order <= newest.order or time < newest.time):
                 found += self._not_later(message, name, newest, order, time)
                 order, time = max(order, newest.order), max(time, newest.time)
@@ -75,7 +98,9 @@ class OrderGrows(RuleByType):
             )
         return found
 
-    def _turn_to(self, name: str) -> _Newest:
+    def _newest_of(self, name: str) -> _Newest:
+        if name == self._name:
+            return self._newest
         newest = self._streams.get(name)
         if newest is None:
             newest = self._streams[name] = _Newest()

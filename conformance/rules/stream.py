@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
@@ -37,6 +37,26 @@ class StreamContext:
 Listener = Callable[[Message], Iterable[Finding]]
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Events that came one right after the other: no block between them says anything to a rule.
+
+    `kinds` are their types in order, `types` the set of these. `ordinary`: none has an `event` name, and the data of
+    each is one JSON object with a type and without a member twice.
+    """
+
+    messages: Sequence[Message]
+    kinds: Sequence[str]
+    types: frozenset[str]
+    ordinary: bool
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the events."""
+        first = self.messages[0].block.number
+        return range(first, first + len(self.messages))
+
+
 class StreamRule(ABC):
     """An incremental judgement over one stream: events in order, then the end. Bounded memory.
 
@@ -59,11 +79,10 @@ class StreamRule(ABC):
         """What events of that type are given to; None: they are of no concern. Asked once for many events."""
         return self.feed if self.types is None or kind in self.types else None
 
-    def counts(self, kind: str) -> bool:
-        """Whether an ordinary event of that type adds one to `judged` and nothing else.
+    def takes(self, run: Run) -> bool:
+        """Whether nothing is wrong with any of these events, as far as can be told at once.
 
-        Then it is counted and not fed. Ordinary is an event without an `event` name, whose data is one JSON
-        object with that type and without a member twice.
+        If so, it has taken note of them all; if not, of none, and they are given to it one by one.
         """
         return False
 
