@@ -221,22 +221,29 @@ def no_retry_after(scope: Scope, memory: Memory, status: int, headers: Headers) 
 def _exhausted(memory: Memory, scope: Scope) -> bool:
     """Whether many clients vanished; then it stays so.
 
-    A subscriber always leaves before its stream ends: there it is many that came within seconds.
+    A subscriber always leaves before its stream ends: there it is many that came within seconds. Of OpenCode's, who
+    cannot ask for less than a directory, it is many that left within seconds and had heard nothing.
     """
     if memory.get("vanished", 0) > 20:
         return asks_for_stream(scope)
     if (
         scope["method"] == "POST"
         or not asks_for_stream(scope)
-        or (scope["query_string"] and not scope["path"].endswith("/event"))
+        or (scope["query_string"] and not _opencode(scope))
         or header_of(scope["headers"], "last-event-id")
     ):
         return False
     now = asyncio.get_running_loop().time()
+    if not _opencode(scope):
+        memory.setdefault("starts", []).append(now)
     recent = [at for at in memory.get("starts", []) if at > now - 6.0]
-    memory["starts"] = [*recent, now]
+    memory["starts"] = recent
     memory["exhausted"] = memory.get("exhausted") or len(recent) > 40
     return bool(memory["exhausted"])
+
+
+def _opencode(scope: Scope) -> bool:
+    return bool(scope["path"].endswith("/event"))
 
 
 @on_app("dead-after-abrupt-disconnects")
@@ -263,6 +270,7 @@ async def silent_after(memory: Memory, app: ASGIApp, scope: Scope, receive: Rece
 async def _counting(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve, and count the clients of answers that left before these were whole."""
     over = False
+    events = 0
 
     async def heard() -> Message:
         nonlocal over
@@ -273,8 +281,13 @@ async def _counting(memory: Memory, app: ASGIApp, scope: Scope, receive: Receive
         return message
 
     async def out(message: Message) -> None:
-        nonlocal over
+        nonlocal over, events
         over = over or (message["type"] == "http.response.body" and not message.get("more_body"))
+        events += message.get("body", b"").count(b"data: ")
         await send(message)
 
-    await app(scope, heard, out)
+    try:
+        await app(scope, heard, out)
+    finally:
+        if _opencode(scope) and asks_for_stream(scope) and events < 2:
+            memory.setdefault("starts", []).append(asyncio.get_running_loop().time())

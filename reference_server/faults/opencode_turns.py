@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 
 from reference_server.faults.events import (
     assistant,
+    begins_turn,
     changed,
     completed,
     delta_of,
     ended,
     ends_text,
+    is_idle,
     on_event,
     part_of,
     state_of,
@@ -151,6 +153,15 @@ def input_lost(event: Event, memory: Memory) -> Event:
     if part is None or not ended(event):
         return event
     return changed(event, state={**part["state"], "input": {}})
+
+
+@on_published("idle-missing-in-the-second-turn-of-a-session")
+def second_turn(memory: Memory, session: Session, events: Iterable[Event]) -> Iterator[Event]:
+    turns: dict[str, int] = memory.setdefault("turns", {})
+    for event in events:
+        turns[session.id] = turns.get(session.id, 0) + begins_turn(event)
+        if not (is_idle(event) and turns[session.id] == 2):
+            yield event
 
 
 @on_published("delta-under-another-session")

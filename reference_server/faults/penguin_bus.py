@@ -56,14 +56,18 @@ def other_content(stream: Stream, event: Json) -> Json:
 
 @on_blocks("one-subscriber-sees-another-order")
 def other_order(stream: Stream, given: bytes) -> bytes:
-    kept = stream.own.pop("kept", None)
     event = event_of(given)
-    tool = (event or {}).get("properties", {}).get("part", {}).get("type") == "tool"
+    if event is None:
+        return given
+    tool = event.get("properties", {}).get("part", {}).get("type") == "tool"
+    kept: bytes | None = stream.own.get("kept")
     if kept is not None:
-        return given + kept if tool else bytes(kept + given)
+        if session_of(event) != stream.own["of"]:
+            return given
+        del stream.own["kept"]
+        return given + kept if tool else kept + given
     if tool and stream.number % 4 == 1 and b'"running"' in given and not stream.own.get("done"):
-        stream.own["done"] = True
-        stream.own["kept"] = given
+        stream.own |= {"done": True, "kept": given, "of": session_of(event)}
         return b""
     return given
 

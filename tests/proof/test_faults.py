@@ -27,6 +27,8 @@ SAMPLE = (
     ("conversation-id-ignored", "penguin/2"),
     ("bad-arguments-completed", "penguin/2"),
     ("gap-not-told-for-own-kind", "penguin/2"),
+    ("directory-leaks-under-concurrency", "opencode/1"),
+    ("same-id-other-payload", "opencode/1"),
 )
 # Variants are judged by rows on which they could be blamed.
 GREEN = (
@@ -34,6 +36,8 @@ GREEN = (
     ("one-byte-per-chunk", "penguin/2", ("PG-REC-03", "PG-FLT-08")),
     ("close-delimited", "agentsmithy/2", ("SSE-HTTP-06", "AS-REQ-02a")),
     ("session-below-a-session", "penguin/2", ("PG-CONC-01", "PG-TOOL-02c")),
+    ("agent-below-an-agent", "opencode/1", ("PG-CONC-01", "PG-ERR-02")),
+    ("errors-as-the-original-tells-them", "opencode/1", ("PG-ERR-01", "PG-MSG-05")),
 )
 
 

@@ -37,7 +37,7 @@ CASES = (
         "aiohttp-opencode",
         "opencode_aiohttp.py",
         "opencode_aiohttp.toml",
-        judged=60,
+        judged=62,
         options=f"--secret {KEY} --delegate",
     ),
     # as the original tells it: idle twice, a page for every address
@@ -45,7 +45,7 @@ CASES = (
         "aiohttp-opencode-original",
         "opencode_aiohttp.py",
         "opencode_aiohttp.toml",
-        judged=58,
+        judged=61,
         options=f"--secret {KEY} --original --stubborn",
         warnings={"SSE-HTTP-05b": "every address that it does not know is answered with a page"},
     ),
@@ -53,7 +53,7 @@ CASES = (
         "aiohttp-opencode-bare",
         "opencode_aiohttp.py",
         "opencode_aiohttp_bare.toml",
-        judged=55,
+        judged=61,
         options="--bare",
     ),
     GoodServer(
