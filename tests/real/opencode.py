@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from types import MappingProxyType
 
-from tests.real.runner import MODEL, ROOT, Server, SetupError, main, output_of
+from tests.real.runner import MODEL, ROOT, NotForThisMachine, Server, SetupError, main, output_of
 
 _ARCHITECTURES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 ORIGIN = "https://sse-conformance.example"
@@ -118,11 +118,11 @@ def configuration(model_url: str) -> dict[str, object]:
 
 
 def platform_package() -> str:
-    """The npm package with the executable for this machine. Raises `SetupError` where there is none."""
+    """The npm package with the executable for this machine. Raises `NotForThisMachine` where there is none."""
     system, machine = platform.system().lower(), platform.machine().lower()
     architecture = _ARCHITECTURES.get(machine)
     if system not in ("linux", "darwin") or architecture is None:
-        raise SetupError(f"there is no OpenCode for {system} on {machine}")
+        raise NotForThisMachine(f"there is no OpenCode for {system} on {machine}")
     name = f"opencode-{system}-{architecture}"
     if system == "linux" and architecture == "x64" and "avx2" not in cpu_flags():
         name += "-baseline"

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.real.runner import MODEL, ROOT, Server, SetupError, main, output_of
+from tests.real.runner import MODEL, ROOT, NotForThisMachine, Server, SetupError, main, output_of
 
 PYTHONS = ("python3.12", "python3.11", "python3.10", sys.executable)  # Penguin runs on 3.10 to 3.12
 
@@ -39,7 +39,7 @@ class Penguin(Server):
             return
         python = next((found for name in PYTHONS if (found := usable_python(name))), None)
         if python is None:
-            raise SetupError("Penguin needs Python 3.10, 3.11 or 3.12, and none was found")
+            raise NotForThisMachine("Penguin needs Python 3.10, 3.11 or 3.12, and none was found")
         print(f"installing {self.name} {self.version} into {self.home} (about 150 packages)", flush=True)
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.parent.mkdir(exist_ok=True)

@@ -40,6 +40,10 @@ class SetupError(RuntimeError):
     """The real server could not be had. One line."""
 
 
+class NotForThisMachine(SetupError):
+    """The server does not run on such a machine, whatever is installed. One line."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A real server and its model, both on loopback."""

@@ -10,7 +10,7 @@ import pytest
 from conformance.api import judge
 from tests.real.opencode import OpenCode
 from tests.real.penguin import Penguin
-from tests.real.runner import Server, SetupError
+from tests.real.runner import NotForThisMachine, Server, SetupError
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def known(request: pytest.FixtureRequest) -> tuple[Server, Known]:
     server: Server = request.param.server()
     try:
         server.install()
+    except NotForThisMachine as error:
+        pytest.xfail(str(error))
     except SetupError as error:
         pytest.skip(str(error))
     return server, request.param
