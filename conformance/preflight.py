@@ -58,6 +58,7 @@ async def _preflight(profile: Profile) -> None:
 
 async def _endpoints(url: str) -> tuple[str, ...]:
     found: list[str] = []
+    guarded = 0
     for family, (method, path, _) in ENDPOINTS.items():
         try:
             transcript = await _ask(default_profile("penguin/2", url), family)
@@ -65,7 +66,9 @@ async def _endpoints(url: str) -> tuple[str, ...]:
             continue
         if transcript.head is not None and _is_there(family, transcript):
             found.append(f"{family} ({method} {path})")
-    return tuple(found)
+            guarded += transcript.head.status in (401, 403)
+    # Who asks for credentials before looking at the path has said nothing about what is there.
+    return () if guarded == len(ENDPOINTS) else tuple(found)
 
 
 async def _ask(profile: Profile, family: str | None = None) -> Transcript:

@@ -10,12 +10,13 @@ import pytest
 
 from conformance.observe.drivers import driver_for
 from conformance.observe.recording import Recording
+from conformance.preflight import endpoints_that_answer
 from conformance.profile import Profile
 from conformance.profile_file import default_profile
 from conformance.script import Failure, ModelTurn, Script, say
 from conformance.transcript import Action, Observation
 from tests.support.tiny_opencode import SESSION, Step, TinyOpenCode, assistant, status, text
-from tests.support.wire_server import serving
+from tests.support.wire_server import Connection, Handler, serving
 
 HELLO = say("Hello, ", "world.")
 BEGINS: tuple[Step, ...] = (status("busy"), assistant(completed=False))
@@ -152,3 +153,19 @@ def test_every_request_names_the_directory() -> None:
         f"/session/{SESSION}/prompt_async",
     }
     assert all(path.endswith("?directory=%2Fsrv%2Fa%20b") for path in paths)
+
+
+def test_what_is_behind_credentials_is_not_guessed() -> None:
+    async def ask(handler: Handler) -> tuple[str, ...]:
+        async with serving(handler) as url:
+            return await asyncio.to_thread(endpoints_that_answer, url)
+
+    async def guarded(connection: Connection) -> None:
+        await connection.send(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async def page(connection: Connection) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        await (TinyOpenCode()(connection) if b" /event " in connection.request else connection.send(head))
+
+    assert asyncio.run(ask(guarded)) == ()
+    assert asyncio.run(ask(page)) == ("opencode (GET /event)",)
