@@ -5,7 +5,7 @@ Source: Penguin SSE Endpoint Documentation, §Architecture (one EventBus, many s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from conformance.exchanges import STALL
@@ -13,7 +13,7 @@ from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import SYNTHETIC, message_info, part_info, session_of, tells_of_sessions
 from conformance.penguin import BUSES, CONTROL, FAN_OUT, TOGETHER
-from conformance.rules._penguin import brief, canonical, id_of, live, scripts_of, until_common_fence
+from conformance.rules._penguin import brief, canonical, id_of, identity, live, scripts_of, until_common_fence
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.said import difference, said
 from conformance.transcript import Action
@@ -31,9 +31,11 @@ def _value(message: Message) -> str:
     return canonical(message.body)
 
 
-def _difference(first: Sequence[Message], other: Sequence[Message]) -> tuple[str, Message | None]:
+def _difference(
+    first: Sequence[Message], other: Sequence[Message], by: Callable[[Message], str] = _value
+) -> tuple[str, Message | None]:
     """Where two subscribers' events differ first, and at which event; "" where they are equal."""
-    left, right = [canonical(m.body) for m in first], [canonical(m.body) for m in other]
+    left, right = [by(message) for message in first], [by(message) for message in other]
     if left == right:
         return "", None
     index = next((i for i, pair in enumerate(zip(left, right, strict=False)) if pair[0] != pair[1]), None)
@@ -131,7 +133,7 @@ def _before(late: Message, early: Message) -> str:
 
 @check("PG-FAN-01b", probes=[FAN_OUT], families=BUSES)
 def same_order_across_sessions(case: Case) -> Judgement:
-    """… and across sessions in the same order."""
+    """… and across sessions in the same order, whatever an event says (PG-FAN-01a)."""
     ours = {a.answer.get("id") for a in _made(case) if isinstance(a.answer, dict)}
     findings: list[Finding] = []
     judged = 0
@@ -144,7 +146,7 @@ def same_order_across_sessions(case: Case) -> Judgement:
             if any(_of(left, session) != _of(right, session) for session in ours):
                 continue  # they differ within a session already, says PG-FAN-01a
             judged += len(left)
-            words, at = _difference(left, right)
+            words, at = _difference(left, right, identity)
             if words:
                 findings.append(
                     other.finding(
@@ -158,7 +160,7 @@ def same_order_across_sessions(case: Case) -> Judgement:
 
 
 def _of(messages: Sequence[Message], session: object) -> list[str]:
-    return [canonical(message.body) for message in messages if session_of(message) == session]
+    return [identity(message) for message in messages if session_of(message) == session]
 
 
 def _made(case: Case) -> tuple[Action, ...]:

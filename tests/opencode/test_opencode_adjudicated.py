@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance import exchanges
-from conformance.penguin import ODD_TOOLS
+from conformance.penguin import FAN_OUT, ODD_TOOLS
 from conformance.script import ModelTurn, Script, ToolCall
 from conformance.transcript import Ended, Framing, Transcript
 from tests.support.http_cases import event, exchange, verdict
@@ -91,6 +91,21 @@ def test_heartbeats_are_each_connection_s_own() -> None:
     beats = [happening(5, "server.heartbeat", beat=number) for number in (1, 2)]
     said = fan_out([CONNECTED, EARLY, beats[0]], [CONNECTED, EARLY, beats[1]])
     assert said.findings == ()
+
+
+def test_the_order_across_sessions_is_judged_also_where_contents_differ() -> None:
+    other = event({"id": "evt_7", "type": "session.idle", "properties": {"sessionID": "ses_2"}})
+
+    def order(*read: bytes) -> Any:
+        streams = {
+            role: exchange(CONNECTED, *pieces, method="GET", ended=Ended.CLOSED_BY_US)
+            for role, pieces in (("all-0", (EARLY, other)), ("all-1", read))
+        }
+        return verdict("PG-FAN-01b", FAN_OUT, streams, on="opencode/1", made=(SESSION, "ses_2"))
+
+    assert order(LATE, other).findings == ()
+    assert order(LATE, other).judged == 2
+    assert order(other, LATE).findings
 
 
 def head(headers: tuple[tuple[str, str], ...]) -> Transcript:

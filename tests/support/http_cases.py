@@ -75,10 +75,12 @@ def verdict(
     scripts: dict[str, Script] | None = None,
     answered_at: float | None = None,
     session: str = "",
+    made: tuple[str, ...] = (),
 ) -> Judgement:
     """What the checks of a requirement say of one observation of that probe, together.
 
     `answered_at`: when every prompt had its own answer, a good one; all of them were sent to `session`.
+    `made`: the sessions that were made.
     """
     target = profile(on) if isinstance(on, str) else on
     actions = tuple(
@@ -93,6 +95,7 @@ def verdict(
         )
         for role, script in (scripts or {}).items()
     )
+    actions += tuple(Action(0.0, "create-session", status=200, answer={"id": name}) for name in made)
     case = Case(Observation(probe, target, tuple(transcripts.items()), actions, tuple((facts or {}).items())))
     found = [
         entry for entry in checks(target.family) if entry.requirement == requirement and probe in entry.probes
