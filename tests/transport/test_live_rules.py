@@ -137,6 +137,59 @@ def test_the_head_of_an_idle_stream() -> None:
     assert judge(exchange(method="GET", status=None, ended=Ended.DEADLINE), before=False).inconclusive
 
 
+def test_a_head_that_waits_is_one_thing_judged() -> None:
+    idle = exchange(method="GET", ended=Ended.CLOSED_BY_US)
+    said = verdict("SSE-HTTP-02", exchanges.IDLE, {"idle": idle}, on="penguin/2")
+    assert (said.judged, [found.role for found in said.findings]) == (1, ["idle"])
+
+
+def test_attempts_are_known_by_their_roles_and_scripts() -> None:
+    for role in ("plain", "plain-x", "other-1", "plain-1-x"):
+        assert judge_streaming("03", {role: HELD, "gzip-1": GOOD}).judged == 1
+    scripts = {"plain-1": SCRIPT}
+    unscripted = verdict(
+        "SSE-HTTP-03", exchanges.STREAMING, {"plain-1": GOOD, "gzip-1": HELD}, scripts=scripts
+    )
+    assert (unscripted.judged, unscripted.findings) == (1, ())
+
+
+def test_held_back_is_shown_by_the_last_attempt() -> None:
+    said = judge_streaming("03", {"plain-1": HELD, "plain-2": HELD, "plain-3": HELD, "gzip-1": GOOD})
+    (found,) = said.findings
+    assert (found.role, found.event, said.judged) == ("plain-3", 1, 2)
+    # One kind of attempt that was made once only leaves the whole open, and what was found before is found.
+    said = judge_streaming("03", {"plain-1": HELD, "plain-2": HELD, "gzip-1": HELD})
+    assert (len(said.findings), said.judged, bool(said.inconclusive)) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("answered", "changes", "accused"),
+    [
+        (3.0, {}, True),
+        (9.0, {}, True),
+        (9.1, {}, False),
+        (None, {}, False),
+        (3.0, {"ended": Ended.DEADLINE}, False),
+        (3.0, {"status": 500}, False),
+    ],
+)
+def test_nothing_of_an_answer_that_is_over(
+    answered: float | None, changes: dict[str, Any], accused: bool
+) -> None:
+    silent = exchange(method="GET", **{"ended": Ended.CLOSED_BY_US, "ended_at": 9.0, **changes})
+    shown = paced_stream(1.0, 2.0, penguin=True)
+    streams = {"plain-1": shown, "gzip-1": silent, "gzip-2": silent}
+    said = verdict(
+        "SSE-HTTP-03",
+        exchanges.STREAMING,
+        streams,
+        on="penguin/2",
+        scripts=dict.fromkeys(streams, SCRIPT),
+        answered_at=answered,
+    )
+    assert bool(said.findings) is accused
+
+
 SERVED: dict[str, Any] = {"served_before": True, "turn_before": True, "vanished": 50, "refused": 0}
 VANISHED = [
     ("as before", {"served_after": True, "turn_after": True}, "pass"),
