@@ -35,6 +35,6 @@ def shown(data: bytes, limit: int = 80) -> str:
     return text + ("…" if len(data) > limit else "")
 
 
-def counted(stream: Stream, total: int, kind: str) -> tuple[str, ...]:
+def counted(stream: Stream, more: int, kind: str) -> tuple[str, ...]:
     """The note that says how many findings of a kind are not shown; () if all are."""
-    return (f"{stream.role}: {total - SHOWN} more {kind}",) if total > SHOWN else ()
+    return (f"{stream.role}: {more} more {kind}",) if more > 0 else ()

@@ -198,7 +198,7 @@ def ids_without_nul(case: Case) -> Judgement:
                     (line.start, line.end),
                 )
             )
-        notes += counted(stream, len(bad), "ids with NUL")
+        notes += counted(stream, len(bad) - SHOWN, "ids with NUL")
     return Judgement(
         tuple(findings), judged, tuple(notes), not_applicable="" if judged else "no stream sends ids"
     )
@@ -230,7 +230,7 @@ def retry_is_digits(case: Case) -> Judgement:
                         (line.start, line.end),
                     )
                 )
-        notes += counted(stream, bad, "such lines")
+        notes += counted(stream, bad - SHOWN, "such lines")
     return Judgement(
         tuple(findings), judged, tuple(notes), not_applicable="" if judged else "no stream sends `retry`"
     )

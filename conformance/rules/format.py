@@ -71,7 +71,7 @@ def utf8(case: Case) -> Judgement:
                     observed=f"{stream.body[start:end].hex(' ')} at byte {start}: {reason}",
                 )
             )
-        notes += counted(stream, total, "byte sequences that are not UTF-8")
+        notes += counted(stream, total - SHOWN, "byte sequences that are not UTF-8")
     return Judgement(tuple(findings), judged, tuple(notes))
 
 
@@ -99,7 +99,7 @@ def byte_order_marks(case: Case) -> Judgement:
                     observed=f"the line {shown(line)}, which every client drops",
                 )
             )
-        notes += counted(stream, total, "lines that start with U+FEFF")
+        notes += counted(stream, total - SHOWN, "lines that start with U+FEFF")
     return Judgement(tuple(findings), judged, tuple(notes))
 
 

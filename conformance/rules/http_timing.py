@@ -23,11 +23,11 @@ def head_of_idle_stream(case: Case) -> Judgement:
         return Judgement(judged=1)
     if exchange.transcript.head is None:
         return Judgement(inconclusive="the head never came at all")
-    seconds = exchange.transcript.head.at - exchange.transcript.opened_at
+    head, opened = exchange.transcript.head, exchange.transcript.opened_at
     found = exchange.finding(
         "the head waits for the first event",
         expected="the head of an idle stream",
-        observed=f"the head after {seconds:.1f} s, when something happened",
+        observed=f"the head after {head.at - opened:.1f} s, when something happened",
     )
     return Judgement((found,), 1)
 

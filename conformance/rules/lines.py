@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 from conformance.catalogue import event_schemas
 from conformance.findings import Finding, Judgement
@@ -40,7 +40,7 @@ def strays(stream: Stream) -> list[Stray]:
     Lines that start with U+FEFF are SSE-FMT-02's. The last line counts only if it is complete, or the
     server ended the stream by itself.
     """
-    found = [] if stream.known_fields_only else list(_stray_lines(stream))
+    found = [] if stream.known_fields_only else list(islice(_stray_lines(stream), KNOWN))
     if not found:
         return []
     placed: list[Stray] = []
@@ -61,7 +61,6 @@ def strays(stream: Stream) -> list[Stray]:
 def _stray_lines(stream: Stream) -> Iterator[tuple[int, bytes]]:
     body = stream.body
     open_end = stream.transcript.ended is not Ended.COMPLETE
-    number = 0
     for match in re.finditer(rb"[^\r\n]+", body):
         line, start = match[0], match.start()
         if open_end and match.end() == len(body):
@@ -71,9 +70,6 @@ def _stray_lines(stream: Stream) -> Iterator[tuple[int, bytes]]:
             start = match.end() - len(line)
         if line.startswith((b":", BOM)) or not line or line.partition(b":")[0] in FIELDS:
             continue
-        number += 1
-        if number > KNOWN:
-            return
         yield start, line
 
 
@@ -139,8 +135,8 @@ def _report(case: Case, *, lost: bool) -> Judgement:
     for stream in case.streams:
         judged += bool(stream.size)
         chosen = [stray for stray in stream.once("strays", strays) if bool(stray.lost) is lost]
-        seen = _first_of_each(chosen, lost)
-        for stray in seen[:SHOWN]:
+        seen = _first_of_each(chosen, lost)[:SHOWN]
+        for stray in seen:
             findings.append(
                 finding_at(
                     stream,
@@ -152,10 +148,15 @@ def _report(case: Case, *, lost: bool) -> Judgement:
                     observed=f"the line {shown(stray.line)}",
                 )
             )
-        notes += counted(stream, len(chosen), "such lines") if len(chosen) > len(seen[:SHOWN]) else ()
+        notes += counted(stream, len(chosen) - len(seen), "such lines")
     return Judgement(tuple(findings), judged, tuple(notes))
 
 
 def _first_of_each(chosen: list[Stray], lost: bool) -> list[Stray]:
     # A custom field on every event is one finding; lost data is shown where it is lost.
-    return chosen if lost else list({stray.name: stray for stray in reversed(chosen)}.values())[::-1]
+    if lost:
+        return chosen
+    first: dict[bytes, Stray] = {}
+    for stray in chosen:
+        first.setdefault(stray.name, stray)
+    return list(first.values())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from conformance.findings import Finding, Judgement
 from conformance.message import Message
 from conformance.parts import SYNTHETIC, part_info, session_of, tells_of_sessions
 from conformance.penguin import BUSES
-from conformance.rules._penguin import id_of
+from conformance.rules._penguin import canonical, id_of
 from conformance.rules.base import Case, Stream, check
 from conformance.rules.http_requests import how
 from conformance.rules.said import difference, said
@@ -73,14 +72,14 @@ def _held(role: str, observed: str) -> Finding:
     return Finding("a client that does not read holds up others", "turns that end meanwhile", observed, role)
 
 
-def _stalled(case: Case) -> tuple[Stream | None, Judgement | None]:
+def _stalled(case: Case) -> Stream | Judgement:
     """The stalled stream, or what is said where it cannot be judged (or needs not be)."""
     stream = case.stream("stalled")
     if stream is None:
-        return None, Judgement()
+        return Judgement()
     if not stream.transcript.is_event_stream:
-        return None, Judgement(inconclusive=f"the stalled stream got {how(stream.transcript)}")
-    return stream, None
+        return Judgement(inconclusive=f"the stalled stream got {how(stream.transcript)}")
+    return stream
 
 
 def _too_small(case: Case, scripts: Iterable[Script]) -> tuple[str, str]:
@@ -111,9 +110,9 @@ def _mute(case: Case, stream: Stream) -> Finding | None:
 @check("SSE-LIVE-03", probes=(exchanges.STALL,), families=("agentsmithy",))
 def whole_answer(case: Case) -> Judgement:
     """A stalled answer is whole when it is read on, or it ends without pretending to be."""
-    stream, verdict = _stalled(case)
-    if stream is None:
-        return verdict or Judgement()
+    stream = _stalled(case)
+    if isinstance(stream, Judgement):
+        return stream
     if (mute := _mute(case, stream)) is not None:
         return Judgement((mute,), 1)
     prompts = case.prompts("stalled")
@@ -161,10 +160,11 @@ class _Seen:
 @check("SSE-LIVE-03", probes=(exchanges.STALL,), families=BUSES)
 def whole_backlog(case: Case) -> Judgement:
     """A stalled subscriber gets what one that reads got, or is told of the gap, or is disconnected."""
-    stream, verdict = _stalled(case)
-    witness = case.stream("witness")
-    if stream is None or witness is None:
-        return verdict or Judgement()
+    stream, witness = _stalled(case), case.stream("witness")
+    if isinstance(stream, Judgement):
+        return stream
+    if witness is None:
+        return Judgement()
     session = case.observation.fact("session", "")
     backlog = [a.script for a in case.prompts() if a.stream.startswith("backlog-") and a.script is not None]
     small, joined = _too_small(case, backlog)
@@ -196,8 +196,7 @@ def whole_backlog(case: Case) -> Judgement:
 def _until(order: list[_Key], seen: list[_Key]) -> list[_Key]:
     """The order up to its last event that was seen."""
     known = set(seen)
-    last = next((index for index in range(len(order) - 1, -1, -1) if order[index] in known), -1)
-    return order[: last + 1]
+    return order[: max((end for end, key in enumerate(order, 1) if key in known), default=0)]
 
 
 def _seen(stream: Stream, session: str, by_id: bool) -> _Seen:
@@ -233,7 +232,7 @@ def _seen(stream: Stream, session: str, by_id: bool) -> _Seen:
 def _content(message: Message) -> bytes:
     """A digest of the event's content; cursors, counters and times of the frame may differ."""
     content = {name: value for name, value in message.body.items() if name not in ("id", "order", "time")}
-    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).digest()
+    return hashlib.sha256(canonical(content).encode()).digest()
 
 
 def _holes(stream: Stream, got: _Seen, had: _Seen) -> Iterator[Finding]:

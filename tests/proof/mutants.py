@@ -2,7 +2,7 @@
 
     python tests/proof/mutants.py                        every mutant
     python tests/proof/mutants.py --module _framing      only modules whose path holds this
-    python tests/proof/mutants.py --survivors            only those that lived last time
+    python tests/proof/mutants.py --survivors            only those that are not known to be killed
 
 cosmic-ray makes the mutants of the last commit. Each is tried in a process of its own by the tests that reach its line
 (as coverage measured, up to some seconds of them: those first that killed its neighbours, then quick ones that go
@@ -12,8 +12,9 @@ Not counted: what changes wording alone (f-strings, titles, `__repr__`), annotat
 all but one or two of the many ways to replace one and the same comparison or sum, and of mutants that compile to the
 same instructions all but one (see `mutation.py`).
 
-Survivors are explained in `survivors.yaml`. Writes `reports/published/mutants.md`, and `.mutants.json` for
-`--survivors`. Exit status 0 where at least 90 % are killed and every survivor is explained, 1 otherwise.
+Survivors are explained in `survivors.yaml`. What became of each mutant is kept in `.mutants.json` as long as it stands
+where it stood, and `reports/published/mutants.md` is written where that is known of all. Exit status 0 where at least
+90 % are killed and every survivor is explained, 1 otherwise.
 """
 
 from __future__ import annotations
@@ -247,19 +248,18 @@ def main() -> int:
     parser.add_argument("--survivors", action="store_true", help="only those that lived last time")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    last = [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in _last()]
-    lived = {(each.mutant.module, each.mutant.key) for each in last if each.state != "killed"}
+    known = {each.mutant: each for each in _last()}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as made:
         scratch = Path(made)
         root = clone(scratch)
         paths = [path for pattern in MODULES for path in sorted(root.glob(pattern))]
+        every = [mutation for path in paths for mutation in mutants_of(root, path)]
         mutations = [
             mutation
-            for path in paths
-            if not options.module or any(name in path.as_posix() for name in options.module)
-            for mutation in mutants_of(root, path)
-            if not options.survivors or (mutation.mutant.module, mutation.mutant.key) in lived
+            for mutation in every
+            if not options.module or any(name in mutation.mutant.module for name in options.module)
+            if not options.survivors or not _killed(known.get(mutation.mutant))
         ]
         if not mutations:
             print("no mutant is chosen", file=sys.stderr)
@@ -269,24 +269,29 @@ def main() -> int:
         run = Run(root, scratch, reach, options.workers)
         run.all(mutations)
         tried = run.tried
-    again = {each.mutant.identity for each in tried}
-    partly = bool(options.module or options.survivors)
-    merged = [each for each in last if partly and each.mutant.identity not in again] + tried
+    known |= {each.mutant: each for each in tried}
+    merged = [known[each.mutant] for each in every if each.mutant in known]
     LAST.write_text(json.dumps([asdict(each) for each in merged]), encoding="utf-8")
     reasons = explained()
-    if not partly:
+    if len(merged) == len(every):
         PUBLISHED.write_text(document(merged, reasons), encoding="utf-8")
-    killed = sum(each.state == "killed" for each in tried)
-    open_ones = [e for e in tried if e.state != "killed" and (e.mutant.module, e.mutant.key) not in reasons]
+    killed = sum(each.state == "killed" for each in merged)
+    open_ones = [e for e in merged if e.state != "killed" and (e.mutant.module, e.mutant.key) not in reasons]
     print(
-        f"{killed} of {len(tried)} killed: {killed / len(tried):.1%}; {len(open_ones)} survivors without a reason; "
+        f"{killed} of {len(merged)} killed: {killed / len(merged):.1%}; "
+        f"{len(open_ones)} survivors without a reason; {len(every) - len(merged)} not tried yet; "
         f"{time.monotonic() - began:.0f} s, {processor():.0f} s of processor time"
     )
-    return 0 if killed >= GOAL * len(tried) and not open_ones else 1
+    return 0 if killed >= GOAL * len(every) and not open_ones else 1
 
 
-def _last() -> list[dict[str, object]]:
-    return json.loads(LAST.read_text(encoding="utf-8")) if LAST.exists() else []
+def _last() -> list[Tried]:
+    rows = json.loads(LAST.read_text(encoding="utf-8")) if LAST.exists() else []
+    return [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in rows]
+
+
+def _killed(tried: Tried | None) -> bool:
+    return tried is not None and tried.state == "killed"
 
 
 if __name__ == "__main__":

@@ -54,3 +54,23 @@ def test_each_is_named_once_whatever_the_stream() -> None:
 
 def test_what_is_read_is_bounded_and_said() -> None:
     assert "the first 1048576 bytes" in _notes((CHAT + b"\n\n") * 40_000)[-1]
+
+
+def test_streams_without_events_are_passed_over() -> None:
+    odd = b"id: 1\n" + CHAT + b"\n\n: c\n\n"
+    found = judged("SSE-INT-01", case(b"", b": c\n\n", CHAT + b"\n\n", odd))
+    assert found.judged == 2
+    assert len(found.notes) == 1
+
+
+def test_clients_read_the_first_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = CHAT + b"\n\n"
+    monkeypatch.setattr("conformance.rules.interop.READ", 2 * len(one))
+    assert _notes(one * 2) == _notes(one, one) == ()
+    (note,) = _notes(one * 2 + b"\n")
+    assert f"{2 * len(one)} bytes of {2 * len(one) + 1}" in note
+    # What comes after is not compared.
+    odd = b"id: 1\n" + CHAT + b"\n\n: c\n\n"
+    assert len(_notes(one, one, odd)) == 1
+    monkeypatch.setattr("conformance.rules.interop.READ", len(odd))
+    assert len(_notes(odd, one)) == 2

@@ -33,6 +33,13 @@ CASES: list[tuple[str, list[bytes], int, list[Place]]] = [
     ("SSE-FMT-04b", [b"", GOOD, b"foo: 1\n" + GOOD + b"foo: 2\nbar\n" + GOOD], 2, [
         ("stream-2", 0, b"foo: 1"), ("stream-2", 1, b"bar"),
     ]),
+    ("SSE-FMT-04b", [b"\xef\xbb\xbffoo: 1\ndata: x\n\n"], 1, [("stream", 0, b"foo: 1")]),
+    ("SSE-FMT-04b", [GOOD + b"\xef\xbb\xbffoo: 1\ndata: x\n\n", b"\xef\xbb\xbf\nfoo\n\n"], 2, [
+        ("stream-1", None, b"foo"),
+    ]),
+    ("SSE-FMT-04b", [b"foo\n\n" + GOOD + b"bar\nfoo\n\nbaz: x\n" + GOOD + b"foo"], 1, [
+        ("stream", None, b"foo"), ("stream", None, b"bar"), ("stream", 1, b"baz: x"),
+    ]),
     ("SSE-FMT-05", [b"", GOOD, GOOD + b": x", GOOD + b"id: 1\n", GOOD + b"data: x"], 4, [
         ("stream-3", None, b"id: 1\n"), ("stream-4", None, b"data: x"),
     ]),
@@ -98,6 +105,13 @@ def test_of_many_defects_the_first_are_shown_and_the_rest_counted(row: str, one:
             [note for note in found.notes if f" {number - SHOWN} more" in note] if number > SHOWN else []
         )
         assert bool(found.notes) is (number > SHOWN)
+
+
+def test_a_field_on_every_event_is_one_finding_and_a_count() -> None:
+    found = judged("SSE-FMT-04b", case(b"foo: 1\ndata: x\n\n" * 5 + b"bar\n\n"))
+    assert [each.event for each in found.findings] == [0, None]
+    assert [note for note in found.notes if " 4 more" in note] == list(found.notes) != []
+    assert judged("SSE-FMT-04b", case(b"foo: 1\nbar: 1\n\n")).notes == ()
 
 
 @pytest.mark.parametrize("row", ["SSE-EVT-03a", "SSE-EVT-03b"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -135,6 +136,59 @@ def test_the_head_of_an_idle_stream() -> None:
     assert judge(idle, before=True).judged == 1
     assert judge(idle, before=False).findings
     assert judge(exchange(method="GET", status=None, ended=Ended.DEADLINE), before=False).inconclusive
+
+
+def test_a_head_that_waits_is_one_thing_judged() -> None:
+    idle = exchange(method="GET", ended=Ended.CLOSED_BY_US)
+    said = verdict("SSE-HTTP-02", exchanges.IDLE, {"idle": idle}, on="penguin/2")
+    assert (said.judged, [found.role for found in said.findings]) == (1, ["idle"])
+
+
+def test_attempts_are_known_by_their_roles_and_scripts() -> None:
+    for role in ("plain", "plain-x", "other-1", "plain-1-x"):
+        assert judge_streaming("03", {role: HELD, "gzip-1": GOOD}).judged == 1
+    scripts = {"plain-1": SCRIPT}
+    unscripted = verdict(
+        "SSE-HTTP-03", exchanges.STREAMING, {"plain-1": GOOD, "gzip-1": HELD}, scripts=scripts
+    )
+    assert (unscripted.judged, unscripted.findings) == (1, ())
+
+
+def test_held_back_is_shown_by_the_last_attempt() -> None:
+    said = judge_streaming("03", {"plain-1": HELD, "plain-2": HELD, "plain-3": HELD, "gzip-1": GOOD})
+    (found,) = said.findings
+    assert (found.role, found.event, said.judged) == ("plain-3", 1, 2)
+    # One kind of attempt that was made once only leaves the whole open, and what was found before is found.
+    said = judge_streaming("03", {"plain-1": HELD, "plain-2": HELD, "gzip-1": HELD})
+    assert (len(said.findings), said.judged, bool(said.inconclusive)) == (1, 1, True)
+
+
+@pytest.mark.parametrize(
+    ("answered", "changes", "accused"),
+    [
+        (3.0, {}, True),
+        (9.0, {}, True),
+        (9.1, {}, False),
+        (None, {}, False),
+        (3.0, {"ended": Ended.DEADLINE}, False),
+        (3.0, {"status": 500}, False),
+    ],
+)
+def test_nothing_of_an_answer_that_is_over(
+    answered: float | None, changes: dict[str, Any], accused: bool
+) -> None:
+    silent = exchange(method="GET", **{"ended": Ended.CLOSED_BY_US, "ended_at": 9.0, **changes})
+    shown = paced_stream(1.0, 2.0, penguin=True)
+    streams = {"plain-1": shown, "gzip-1": silent, "gzip-2": silent}
+    said = verdict(
+        "SSE-HTTP-03",
+        exchanges.STREAMING,
+        streams,
+        on="penguin/2",
+        scripts=dict.fromkeys(streams, SCRIPT),
+        answered_at=answered,
+    )
+    assert bool(said.findings) is accused
 
 
 SERVED: dict[str, Any] = {"served_before": True, "turn_before": True, "vanished": 50, "refused": 0}
@@ -328,3 +382,164 @@ def test_a_backlog_of_events_without_sessions() -> None:
         }
         said = verdict("SSE-LIVE-03", exchanges.STALL, streams, on="penguin/1", facts=BIG)
         assert (bool(said.findings), said.inconclusive) == (accused, "")
+
+
+# ---- exactly
+
+
+def test_the_last_client_after_them_is_the_one_that_counts() -> None:
+    seen = {"after": exchange(), "after-2": exchange(status=500), "afterwards": exchange()}
+    facts = SERVED | {"served_after": False}
+    said = verdict("SSE-LIVE-01", exchanges.VANISH, seen, on="penguin/2", facts=facts)
+    assert ([found.role for found in said.findings], said.judged) == (["after-2"], 50)
+    none = verdict("SSE-LIVE-01", exchanges.VANISH, {}, on="penguin/2", facts=facts)
+    assert ([found.role for found in none.findings], none.judged) == ([""], 50)
+    for missing in ("served_before", "turn_before"):
+        facts = SERVED | {"served_after": True, "turn_after": True, missing: False}
+        assert verdict("SSE-LIVE-01", exchanges.VANISH, seen, on="penguin/2", facts=facts).inconclusive
+
+
+@pytest.mark.parametrize(
+    ("status", "served", "turn", "outcome"),
+    [
+        (429, False, False, "open"),
+        (503, False, False, "open"),
+        (428, False, False, "bad"),
+        (430, False, False, "bad"),
+        (502, False, False, "bad"),
+        (504, False, False, "bad"),
+        (200, True, False, "good"),  # how long a limited turn takes says nothing
+        (200, True, True, "good"),
+        (200, False, True, "bad"),
+    ],
+)
+def test_a_target_that_limits(status: int, served: bool, turn: bool, outcome: str) -> None:
+    facts = SERVED | {"served_after": served, "turn_after": turn}
+    seen = {"after": exchange(status=status)}
+    said = verdict("SSE-LIVE-01", exchanges.VANISH, seen, on=profile("penguin/2", rate_limit=9), facts=facts)
+    found = "bad" if said.findings else "open" if said.not_applicable else "good"
+    assert found == outcome
+    if not served and status in (429, 503):  # without a declared limit it is harm
+        assert verdict("SSE-LIVE-01", exchanges.VANISH, seen, on="penguin/2", facts=facts).findings
+
+
+@pytest.mark.parametrize(
+    ("facts", "roles", "judged"),
+    [
+        ({"beside_final": True, "backlog_final": True}, [], 1),
+        ({"beside_final": True}, [], 1),
+        ({"beside_final": False, "backlog_final": True}, ["beside"], 1),
+        ({"beside_final": False, "backlog_final": False}, ["beside"], 1),
+        ({"beside_final": True, "backlog_final": False, "held": True}, ["backlog"], 1),
+        ({"beside_final": None, "backlog_final": False, "held": True}, ["backlog"], 1),
+        ({"beside_final": True, "backlog_final": False}, [], 0),
+        ({"backlog_final": False}, [], 0),
+    ],
+)
+def test_who_is_held_up(facts: dict[str, Any], roles: list[str], judged: int) -> None:
+    facts = {"before_final": True} | facts
+    said = verdict("SSE-LIVE-02", exchanges.STALL, {}, on="penguin/2", facts=facts)
+    assert ([found.role for found in said.findings], said.judged) == (roles, judged)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "ended", "facts", "said"),
+    [
+        (len(WORDS), Ended.COMPLETE, {}, "good"),
+        (len(WORDS), Ended.COMPLETE, {"read_on": "silent"}, "bad"),
+        (3, Ended.COMPLETE, {}, "good"),  # without `done` it does not pretend to be whole
+        (3, Ended.TRUNCATED, {}, "good"),
+        (3, Ended.CLOSED_BY_US, {}, "open"),
+        (0, Ended.RESET, {}, "good"),
+    ],
+)
+def test_how_a_stalled_answer_ends(pieces: int, ended: Ended, facts: dict[str, Any], said: str) -> None:
+    judgement = judge_answer(*(chat(word) for word in WORDS[:pieces]), ended=ended, **facts)
+    assert judgement.judged == (0 if said == "open" else 1)
+    assert (bool(judgement.findings), bool(judgement.inconclusive)) == (said == "bad", said == "open")
+
+
+def test_a_stalled_answer_whose_words_are_not_known() -> None:
+    whole = exchange(*(chat(word) for word in WORDS), DONE)
+    for scripts in ({}, {"another": ANSWER}):
+        said = verdict("SSE-LIVE-03", exchanges.STALL, {"stalled": whole}, facts=BIG, scripts=scripts)
+        assert (said.judged, bool(said.inconclusive)) == (0, True)
+    for on in ("agentsmithy/2", "penguin/2"):
+        streams = {"stalled": exchange(b"{}", status=503), "witness": exchange(*ALL, method="GET")}
+        said = verdict("SSE-LIVE-03", exchanges.STALL, streams, on=on, facts=BIG, scripts={"stalled": ANSWER})
+        assert (said.judged, said.findings, bool(said.inconclusive)) == (0, (), True)
+    alone = verdict("SSE-LIVE-03", exchanges.STALL, {"stalled": exchange(*ALL)}, on="penguin/2", facts=BIG)
+    assert (alone.judged, alone.findings, alone.inconclusive) == (0, (), "")
+    error = event({"type": "error", "error": "x", "dialog_id": "d"})
+    assert judge_answer(chat(WORDS[0]), chat("other"), error, DONE).judged == 1  # it is said that it failed
+
+
+@pytest.mark.parametrize(
+    ("size", "events", "chunks", "enough", "joined"),
+    [
+        (exchanges.BACKLOG_BYTES, exchanges.BACKLOG_EVENTS + 1, 0, True, False),
+        (exchanges.BACKLOG_BYTES - 1, exchanges.BACKLOG_EVENTS + 1, 0, False, False),
+        (exchanges.BACKLOG_BYTES, exchanges.BACKLOG_EVENTS, 0, False, False),
+        (exchanges.BACKLOG_BYTES, exchanges.BACKLOG_EVENTS, exchanges.BACKLOG_EVENTS + 1, True, True),
+        (exchanges.BACKLOG_BYTES, exchanges.BACKLOG_EVENTS, exchanges.BACKLOG_EVENTS, False, False),
+    ],
+)
+def test_what_passes_the_buffers(size: int, events: int, chunks: int, enough: bool, joined: bool) -> None:
+    facts = BIG | {"backlog_bytes": size, "backlog_events": events}
+    streams = {
+        "stalled": exchange(*ALL, method="GET", ended=Ended.CLOSED_BY_US),
+        "witness": exchange(*ALL, method="GET", ended=Ended.CLOSED_BY_US),
+    }
+    scripts = (
+        {"backlog-1": say(Fill(1, chunks)), "beside": say(Fill(1, 9_999))} if chunks else {"backlog-1": None}
+    )
+    said = verdict("SSE-LIVE-03", exchanges.STALL, streams, on="penguin/2", facts=facts, scripts=scripts)  # type: ignore[arg-type]
+    assert (bool(said.inconclusive), len(said.notes)) == (not enough, joined)
+    assert said.judged == (len(TURN) + 1 if enough else 0)
+
+
+def test_where_a_hole_or_another_order_is_shown() -> None:
+    (hole,) = judge_backlog(HOLES_WRONG["one delta lost"]).findings
+    assert (hole.role, hole.event) == ("stalled", None)
+    said = judge_backlog(HOLES_WRONG["another order"])
+    assert [(found.role, found.event) for found in said.findings] == [("stalled", 2)]
+    assert said.judged == len(TURN) + 1
+    (mute,) = judge_backlog([CONNECTED, BUSY], read_on="silent").findings
+    assert mute.role == "stalled"
+    assert judge_backlog([CONNECTED, BUSY], read_on="silent").judged == 1
+
+
+def test_the_order_of_members_is_no_hole() -> None:
+    turned = [event(dict(reversed(json.loads(raw[6:]).items()))) for raw in ALL]
+    assert turned != ALL
+    assert judge_backlog(turned).findings == ()
+
+
+@pytest.mark.parametrize("word", ["gap", "overflow", "lagged", "dropped", "resync", "too_slow"])
+def test_words_that_tell_of_a_gap(word: str) -> None:
+    told = event({"type": f"server.{word.upper()}", "properties": {"sessionID": "t"}})
+    said = judge_backlog([CONNECTED, BUSY, told, FENCE])
+    assert (said.findings, said.judged, len(said.notes)) == ((), len(TURN) + 1, 1)
+    # Told after the fence it is told, too.
+    assert judge_backlog([CONNECTED, BUSY, FENCE, told]).findings == ()
+
+
+def test_what_a_disconnected_subscriber_need_not_have() -> None:
+    for count in range(len(TURN) + 1):
+        said = judge_backlog([CONNECTED, *TURN[:count]], ended=Ended.COMPLETE, read_on="ended")
+        assert (said.findings, said.judged, len(said.notes)) == ((), max(1, count), 1)
+    lost = judge_backlog([CONNECTED, *TURN[:2], *TURN[3:5]], ended=Ended.COMPLETE, read_on="ended")
+    assert (len(lost.findings), lost.judged) == (1, 5)
+    joined = [CONNECTED, BUSY, DELTAS[0], part("abc", "bc")]
+    assert judge_backlog(joined, ended=Ended.RESET, read_on="ended").findings == ()
+    wrong = [CONNECTED, BUSY, DELTAS[0], part("acb", "cb"), DELTAS[3]]
+    assert judge_backlog(wrong, ended=Ended.RESET, read_on="ended").findings
+
+
+def test_both_fences_must_have_come() -> None:
+    assert judge_backlog([CONNECTED, *TURN]).inconclusive
+    streams = {
+        "stalled": exchange(*ALL, method="GET", ended=Ended.CLOSED_BY_US),
+        "witness": exchange(*ALL[:-2], method="GET", ended=Ended.CLOSED_BY_US),
+    }
+    assert verdict("SSE-LIVE-03", exchanges.STALL, streams, on="penguin/2", facts=BIG).inconclusive
