@@ -11,7 +11,7 @@ import pytest
 from conformance.lab import Lab
 from conformance.observe.drivers.penguin import PenguinDriver
 from conformance.observe.recording import Recording
-from conformance.penguin import TOGETHER, TWO_TURNS
+from conformance.penguin import FAN_OUT, LOST, TOGETHER, TWO_TURNS
 from conformance.profile_file import default_profile
 from conformance.rules.base import Case
 from conformance.script import say
@@ -92,8 +92,11 @@ def test_what_is_still_arriving_when_patience_ends_is_held_against_nobody(protoc
     assert findings(Case(observation)) == {}
 
 
-@pytest.mark.parametrize(("probe", "lagging"), [(TOGETHER, 1), (TOGETHER, 3), (TWO_TURNS, 3), (TWO_TURNS, 4)])
-@pytest.mark.parametrize("protocol", ["penguin/1", "penguin/2"])
+@pytest.mark.parametrize(
+    ("probe", "lagging"),
+    [(TOGETHER, 1), (TOGETHER, 3), (TWO_TURNS, 3), (TWO_TURNS, 4), (FAN_OUT, 8), (LOST, 2), (LOST, 5)],
+)
+@pytest.mark.parametrize("protocol", ["penguin/1", "penguin/2", "opencode/1"])
 def test_every_stream_that_is_judged_has_shown_all_before_it_is_closed(
     protocol: str, probe: str, lagging: int
 ) -> None:

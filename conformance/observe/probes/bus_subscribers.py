@@ -95,6 +95,8 @@ async def fan_out(driver: Driver, recording: Recording) -> None:
     ]
     for each in sent:
         await bus.ended(recording, each, fence=False)
+    # The end that is waited for next is to be the next turn's, on whatever stream.
+    await bus.fence(recording, a, *everyone, *few)
     role, stream = ("of-a-0", few[0]) if few else ("all-0", first)
     again = bus.prompt(recording, a, scripted(profile, words("a-second")), stream=stream, role=role)
     await bus.ended(recording, again, fence=False)
@@ -171,6 +173,7 @@ async def lost(driver: Driver, recording: Recording) -> None:
         recording, session, scripted(profile, busy_turn(profile, "before")), stream=first, role="first"
     )
     await bus.ended(recording, sent)
+    await bus.fence(recording, session, control)  # as above
     await first.close(reset=True)
     second = await bus.subscribe(recording, "second", session=session)
     middle = bus.prompt(
@@ -183,6 +186,7 @@ async def lost(driver: Driver, recording: Recording) -> None:
     await second.close(reset=True)
     third = await bus.subscribe(recording, "third", session=session, joins=True)
     await bus.ended(recording, middle)
+    await bus.fence(recording, session, third)
     sent = bus.prompt(
         recording, session, scripted(profile, busy_turn(profile, "after")), stream=third, role="third"
     )
