@@ -183,6 +183,7 @@ async def lost(driver: Driver, recording: Recording) -> None:
     await second.close(reset=True)
     third = await bus.subscribe(recording, "third", session=session, joins=True)
     await bus.ended(recording, middle)
+    await bus.fence(recording, session, third)  # so that it shows the end of that turn before the next begins
     sent = bus.prompt(
         recording, session, scripted(profile, busy_turn(profile, "after")), stream=third, role="third"
     )
