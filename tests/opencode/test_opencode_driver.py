@@ -9,13 +9,17 @@ from dataclasses import replace
 import pytest
 
 from conformance.observe.drivers import driver_for
+from conformance.observe.drivers.opencode import OpenCodeDriver
+from conformance.observe.drivers.progress import Progress
 from conformance.observe.recording import Recording
 from conformance.preflight import endpoints_that_answer
 from conformance.profile import Profile
 from conformance.profile_file import default_profile
+from conformance.rules.base import Stream
 from conformance.script import Failure, ModelTurn, Script, say
 from conformance.transcript import Action, Observation
-from tests.support.tiny_opencode import SESSION, Step, TinyOpenCode, assistant, status, text
+from tests.support.http_cases import event, exchange
+from tests.support.tiny_opencode import SESSION, Step, TinyOpenCode, assistant, status, text, user
 from tests.support.wire_server import Connection, Handler, serving
 
 HELLO = say("Hello, ", "world.")
@@ -124,6 +128,49 @@ def test_what_is_tried_again_and_then_works_is_let_be() -> None:
     until = prompt(seen).until
     assert until is not None
     assert until >= arrival(seen, "Hello, world.")
+
+
+def both_turns(server: TinyOpenCode, second: Sequence[Step]) -> Observation:
+    """Two turns on the stream "first", the second played so; a stream "late" was there for both."""
+
+    async def run() -> Observation:
+        async with serving(server) as url:
+            profile = _profile(url)
+            recording, driver = Recording("text", profile), OpenCodeDriver(profile)
+            session = await driver.create_session(recording)
+            stream = await driver.subscribe(recording, "first", session=session)
+            await driver.subscribe(recording, "late", session=session)
+            for turn in (server.turn, second):
+                server.turn = turn
+                sent = driver.prompt(recording, session, say("Hello."), stream=stream, role="first")
+                await driver.ended(recording, sent, fence=False)
+            return await recording.finish()
+
+    return asyncio.run(run())
+
+
+def test_what_another_stream_has_yet_to_show_of_an_earlier_turn_does_not_end_this_one() -> None:
+    first = (user("msg_1"), *BEGINS, text("Hello."), assistant(completed=True), status("idle"))
+    second = (user("msg_2"), status("busy"), 6 * SETTLE, text("Hello."), status("idle"))
+    seen = both_turns(TinyOpenCode(first, lag=SETTLE), second)
+    _, prompted = seen.actions_of("prompt")
+    transcript = seen.transcript("first")
+    assert transcript is not None
+    assert prompted.until is not None
+    assert prompted.until >= [chunk.at for chunk in transcript.chunks if b'"idle"' in chunk.data][1]
+
+
+def test_whether_a_stream_shows_the_end_of_a_turn_that_began_since() -> None:
+    steps = [user("msg_1"), status("busy"), status("idle"), user("msg_2"), status("busy"), status("idle")]
+    events = [{"id": f"evt_{n}", "type": step[0], "properties": step[1]} for n, step in enumerate(steps)]  # type: ignore[index]
+    shown = Stream("late", exchange(*map(event, events)), _profile("http://127.0.0.1:1")).messages
+    progress, first = Progress(), frozenset({"msg_1"})
+    over = []
+    for count in range(1, len(shown) + 1):
+        progress.read(shown[:count])
+        over.append((progress.over_since(SESSION, frozenset()), progress.over_since(SESSION, first)))
+    assert over == [(False, False)] * 2 + [(True, False)] * 3 + [(True, True)]
+    assert progress.users(SESSION) == {"msg_1", "msg_2"}
 
 
 def test_a_turn_without_end_is_told() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.support.wire_server import HEAD, Connection
@@ -19,15 +20,17 @@ Step = tuple[str, dict[str, Any]] | float | str  # an event, seconds of silence,
 class TinyOpenCode:
     """Serves `/event`, and plays `turn` at every prompt; after "abort" only once that has come.
 
-    `lines` are the request lines that it got.
+    Every subscriber but the first gets each event `lag` seconds late. `lines` are the request lines that it got.
     """
 
     turn: Sequence[Step] = ()
+    lag: float = 0.0
     lines: list[str] = field(default_factory=list)
     aborted: asyncio.Event = field(default_factory=asyncio.Event)
     _subscribers: list[Connection] = field(default_factory=list)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
     _turns: list[asyncio.Task[None]] = field(default_factory=list)
+    _late: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def __call__(self, connection: Connection) -> None:
         """Answer one request."""
@@ -66,8 +69,16 @@ class TinyOpenCode:
                 await self._publish(*step)
 
     async def _publish(self, kind: str, properties: dict[str, Any]) -> None:
-        for connection in self._subscribers:
-            await self._tell(connection, kind, properties)
+        for number, connection in enumerate(self._subscribers):
+            tell = partial(self._tell, connection, kind, properties)
+            if number and self.lag:
+                self._late.append(asyncio.create_task(self._later(tell)))
+            else:
+                await tell()
+
+    async def _later(self, tell: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await asyncio.sleep(self.lag)
+        await tell()
 
     async def _tell(self, connection: Connection, kind: str, properties: dict[str, Any]) -> None:
         event = {"id": f"evt_{next(self._numbers)}", "type": kind, "properties": properties}
@@ -77,6 +88,12 @@ class TinyOpenCode:
 def status(kind: str, session: str = SESSION) -> Step:
     """The session is at work, idle, or tries again."""
     return "session.status", {"sessionID": session, "status": {"type": kind}}
+
+
+def user(name: str = "msg_user") -> Step:
+    """The user's message."""
+    info = {"id": name, "sessionID": SESSION, "role": "user", "time": {"created": 1}}
+    return "message.updated", {"sessionID": SESSION, "info": info}
 
 
 def assistant(*, completed: bool, session: str = SESSION, error: bool = False) -> Step:

@@ -73,11 +73,9 @@ class OpenCodeDriver(BusDriver):
         again for minutes: once that shows, the turn is aborted.
         """
         progress = self.progress(stream)
-        # One that has not shown an earlier turn's end yet would take that for this one's.
-        ended = sum(sent.session == session and sent.answer.done() for sent in self._sent)
-        beside = [
-            live for live in self._beside(stream, session) if self.progress(live).turns(session) == ended
-        ]
+        # Another stream may lag: what it has yet to show of earlier turns is none of this one's end.
+        beside = self._beside(stream, session)
+        known = frozenset[str]().union(*(self.progress(live).users(session) for live in (stream, *beside)))
         before, failures = progress.turns(session), progress.failures(session)
         retries, completed = progress.retries(session), progress.completed(session)
         fails = script is not None and script.fails
@@ -97,7 +95,7 @@ class OpenCodeDriver(BusDriver):
             return self._said(live, session, script, completed)
 
         async def elsewhere(live: LiveStream) -> None:
-            if not await live.wait(lambda live: self.progress(live).turns(session) > ended, _LONG):
+            if not await live.wait(lambda live: self.progress(live).over_since(session, known), _LONG):
                 await asyncio.sleep(_LONG)  # it has ended and will not say
 
         async def over() -> float | None:

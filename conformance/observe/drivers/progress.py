@@ -33,7 +33,7 @@ class _Session:
     text: str = ""  # what the agent's newest text part says
     part: str = ""  # the id of that part
     texts: set[str] = field(default_factory=set)  # the ids of text parts: an increment by itself does not say
-    users: set[str] = field(default_factory=set)
+    users: dict[str, int] = field(default_factory=dict)  # user's messages: turns ended when first told of
     messages: dict[str, bool] = field(default_factory=dict)  # assistant messages: completed?
     tools: dict[str, bool] = field(default_factory=dict)  # tool parts: in a terminal state?
 
@@ -60,6 +60,15 @@ class Progress:
     def turns(self, session: str) -> int:
         """How many turns of the session have ended: idle after busy."""
         return self._of(session).turns
+
+    def users(self, session: str) -> frozenset[str]:
+        """The user's messages in the session, by their ids."""
+        return frozenset(self._of(session).users)
+
+    def over_since(self, session: str, known: frozenset[str]) -> bool:
+        """Whether a turn has ended that a message of the user began which is not among those."""
+        state = self._of(session)
+        return any(state.turns > ended for user, ended in state.users.items() if user not in known)
 
     def failures(self, session: str) -> int:
         """How many events of the session told of an error; a retry is none."""
@@ -105,7 +114,7 @@ class Progress:
         if info is not None:
             state = self._of(info.session)
             if info.role == "user":
-                state.users.add(info.id)
+                state.users.setdefault(info.id, state.turns)
             elif info.timed:
                 state.messages[info.id] = info.completed is not None
             return
