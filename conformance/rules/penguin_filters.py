@@ -78,14 +78,15 @@ def no_other_label(case: Case) -> Judgement:
 @check("PG-FLT-02", probes=[FILTERS], families=FAMILIES)
 def everything_of_its_session(case: Case) -> Judgement:
     """A stream filtered by session shows all that the control stream shows of it, with the same content."""
-    return _everything(case, (("only-a", "a"), ("only-b", "b")), "session_id")
+    ledger = Ledger(case)
+    return _everything(ledger, (("only-a", ledger.a), ("only-b", ledger.b)), "session_id")
 
 
 @check("PG-FLT-09", probes=[FILTERS], families=FAMILIES)
 def alias(case: Case) -> Judgement:
     """`conversation_id` shows what `session_id` shows, and nothing of another session."""
     ledger = Ledger(case)
-    judgement = _everything(case, (("alias-a", "a"),), "conversation_id")
+    judgement = _everything(ledger, (("alias-a", ledger.a),), "conversation_id")
     stream = case.stream("alias-a")
     if stream is None or not passed(stream):
         return Judgement(not_applicable="only penguin/2 has the alias")
@@ -99,15 +100,13 @@ def alias(case: Case) -> Judgement:
     return ledger.judge([*judgement.findings, *leaks], judgement.judged)
 
 
-def _everything(case: Case, roles: Iterable[tuple[str, str]], name: str) -> Judgement:
-    ledger = Ledger(case)
+def _everything(ledger: Ledger, sessions: Iterable[tuple[str, str]], name: str) -> Judgement:
     findings: list[Finding] = []
     judged = 0
-    for role, which in roles:
-        stream, control = case.stream(role), case.stream(CONTROL)
+    for role, session in sessions:
+        stream, control = ledger.case.stream(role), ledger.case.stream(CONTROL)
         if stream is None or control is None or not passed(stream) or not passed(control):
             continue
-        session = ledger.a if which == "a" else ledger.b
         found, compared = missing(
             stream,
             control,
