@@ -100,14 +100,8 @@ def test_what_cannot_be_compared_does_not_excuse_the_rest() -> None:
     for first in (None, PAGE):
         seen = {"control": WHOLE, "only_b": bad} | ({} if first is None else {"only_a": first})
         assert places(rules.nothing_of_another_session(case(**seen))) == (4, [("only-b", 4)])
-        assert (
-            places(rules.everything_of_its_session(case(control=WHOLE, only_b=transcript(*NONE, B[0]))))
-            == (
-                1,
-                [],
-            )
-            or True
-        )
+    cut = case(control=WHOLE, only_b=transcript(*NONE, B[0]))  # what follows may be on its way
+    assert places(rules.everything_of_its_session(cut)) == (1, [])
     lacking = transcript(*NONE, B[0], B[2])
     assert places(rules.everything_of_its_session(case(control=WHOLE, only_a=PAGE, only_b=lacking))) == (
         3,
@@ -156,7 +150,7 @@ def test_a_filter_by_agent() -> None:
     leaks = case(AGENTS, control=WHOLE, agent=transcript(*NONE, *own, B[1]))
     assert places(rules.agent_filter(leaks)) == (3 + 3, [("agent", 4)])
     lacks = case(AGENTS, control=WHOLE, other_agent=transcript(*NONE, B[0]), agent=PAGE)
-    assert places(rules.agent_filter(lacks)) == (4 + 1, []) or places(rules.agent_filter(lacks))[0] > 0
+    assert places(rules.agent_filter(lacks)) == (4 + 1, [])
     lacks = case(
         AGENTS, control=WHOLE, agent=transcript(*NONE, A[0], A[2]), other_agent=transcript(*NONE, *other)
     )
@@ -278,7 +272,7 @@ def test_parameters_that_are_empty_or_unknown() -> None:
     assert places(rules.empty_and_unknown_parameters(case(**good))) == (14, [])
     for role, name in (("empty", "empty"), ("unknown_parameter", "unknown-parameter")):
         for made in (PAGE, transcript(*NONE, *A[1:], *B)):
-            judged, found = places(rules.empty_and_unknown_parameters(case(**good | {role: made})))
+            _, found = places(rules.empty_and_unknown_parameters(case(**good | {role: made})))
             assert found == [(name, None)]
     both = case(control=WHOLE, empty=PAGE, unknown_parameter=PAGE)
     assert places(rules.empty_and_unknown_parameters(both)) == (

@@ -39,6 +39,7 @@ WORDS = (
 WORDINGS = """
 __repr__ shown difference _show _excerpt counted brief error_text how _short _shown _went_on
 agentsmithy_history._difference agentsmithy_requests._seen penguin_revision2._seen
+penguin_resume._unequal penguin_resume._changed
 """.split()  # noqa: SIM905
 
 Place = tuple[int, int]  # line from 1, column from 0
