@@ -130,15 +130,21 @@ class Run:
         self._cold([mutation for mutation in mutations if mutation.mutant.identity in cold_ones])
 
     def _innocent(self, warm: Warm) -> None:
-        """Without a mutation none of the tests that killed may fail, or the trials say nothing."""
-        killers = {each.killer for each in self.tried}
-        tests = [test for test in warm.tests if test in killers]
+        """Without a mutation none of the tests that killed may fail, alone as they were, or the trials say nothing."""
+        killers = Counter(each.killer for each in self.tried)
         told: list[Outcome] = []
-        crew = Crew(1, self._scratch, told.append)
-        crew.send(Mutant("", "", 0, 0, 0, 0, ""), lambda result: warm.run([], tests, result))
+        crew = Crew(self._workers, self._scratch, told.append)
+        for test in warm.tests:
+            if test in killers:
+                name = Mutant(test, "", 0, 0, 0, 0, "")
+                crew.send(name, lambda result, t=test: warm.run([], [t], result))  # type: ignore[misc]
         crew.finish()
-        if told[0].killer:
-            sys.exit(f"a test fails without a mutation: {told[0].killer}\n{told[0].said}")
+        guilty = [outcome for outcome in told if outcome.killer]
+        for outcome in guilty:
+            name = outcome.mutant.module
+            print(f"{name} fails without a mutation, and killed {killers[name]}:\n{outcome.said}", flush=True)
+        if guilty:
+            sys.exit(1)
 
     def _cold(self, mutations: Sequence[Mutation]) -> None:
         crew = Crew(self._workers, self._scratch, self._note)

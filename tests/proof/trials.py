@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import os
 import resource
+import shutil
 import signal
 import sys
 import time
@@ -116,6 +117,7 @@ class Crew:
         said = log.read_text(encoding="utf-8", errors="replace")[-3000:] if log.exists() else ""
         result.unlink(missing_ok=True)
         log.unlink(missing_ok=True)
+        shutil.rmtree(_folder(result), ignore_errors=True)
         if status and not killer:
             killer = "(loops)" if os.WIFSIGNALED(status) else "(breaks)"
         self._told(Outcome(mutant, killer, time.monotonic() - began, said))
@@ -137,8 +139,8 @@ class Watch:
         return result  # type: ignore[return-value]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A failed test is all that is asked for."""
-        if report.failed and self.result is not None:
+        """A failed test is all that is asked for; that one could not be set up says nothing."""
+        if report.failed and report.when == "call" and self.result is not None:
             self.result.write_text(report.nodeid, encoding="utf-8")
             print(report.longreprtext, flush=True)
             os._exit(1)
@@ -156,6 +158,7 @@ class Warm:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """What would run the tests."""
+        self._config = session.config
         self._items = {item.nodeid: item for item in session.items}
         _warm_up()
         self._live = _live_functions(self._root)
@@ -186,6 +189,7 @@ class Warm:
         for function, code in swaps:
             function.__code__ = code
         self._watch.result = result
+        _own_folder(self._config, result)
         items = [self._items[test] for test in tests]
         for item, following in zip(items, [*items[1:], None], strict=True):
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -215,7 +219,7 @@ def run_cold(mutation: Mutation, rounds: Sequence[Sequence[str]], watch: Watch, 
     watch.result = result
     sys.meta_path.insert(0, _Mutated(mutation))
     for tests in rounds:
-        status = int(pytest.main([*QUIET, *tests], plugins=[watch]))
+        status = int(pytest.main([*QUIET, f"--basetemp={_folder(result)}", *tests], plugins=[watch]))
         if status:
             return status
     return 0
@@ -235,6 +239,15 @@ def _warm_up() -> None:
     if examples := sys.modules.get("conformance.examples"):
         for protocol in catalogue.protocols():
             examples.examples(protocol)
+
+
+def _folder(result: Path) -> Path:
+    return result.with_suffix(".files")
+
+
+def _own_folder(config: pytest.Config, result: Path) -> None:
+    """Let `tmp_path` be in a folder of the trial's own: the numbered ones are everybody's, and tidied up by all."""
+    config._tmp_path_factory._given_basetemp = _folder(result)  # type: ignore[attr-defined]
 
 
 def _live_functions(root: Path) -> dict[str, dict[object, list[FunctionType]]]:
