@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 Others = tuple[bytes | None, bytes | None, bytes | None, bool]
-"""The values of `event`, `id`, `retry`, None where no line sets them; and whether a line is of no field known."""
+"""The values of `event`, `id`, `retry`, None where no line sets them; and whether a line is ignored.
+
+That is one whose field is not known, or whose value its field does not take; comments are no such lines.
+"""
 
 
 def only_value(text: bytes) -> bytes | None:
@@ -30,7 +33,7 @@ def read_lines(lines: Sequence[bytes]) -> tuple[bytes | None, Others]:
             return second[6:], (None, first[4:], None, False)
     data: list[bytes] = []
     event = identity = retry = None
-    unknown = False
+    ignored = False
     for line in lines:
         if line[:6] == b"data: ":
             data.append(line[6:])
@@ -38,6 +41,8 @@ def read_lines(lines: Sequence[bytes]) -> tuple[bytes | None, Others]:
         if line[:4] == b"id: ":
             if 0 not in line:
                 identity = line[4:]
+            else:
+                ignored = True
             continue
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
@@ -46,11 +51,15 @@ def read_lines(lines: Sequence[bytes]) -> tuple[bytes | None, Others]:
         elif field == b"id":
             if 0 not in value:
                 identity = value
+            else:
+                ignored = True
         elif field == b"event":
             event = value
         elif field == b"retry":
             if value.isdigit():  # of bytes: ASCII digits, at least one
                 retry = value
+            else:
+                ignored = True
         elif field:  # not a comment
-            unknown = True
-    return b"\n".join(data) if data else None, (event, identity, retry, unknown)
+            ignored = True
+    return b"\n".join(data) if data else None, (event, identity, retry, ignored)

@@ -202,11 +202,11 @@ class Decoder(Framer):
     """Bytes in, blocks out.
 
     `max_line` counts the bytes of a line without its ending, `max_event` those of a block without the ending
-    of its blank line. `unknown_fields`: whether a block so far has a line that is no comment and sets no field of
-    the standard: such lines are ignored (§9.2.6).
+    of its blank line. `ids`, `retries`: whether a block so far sets an id, or a `retry`. `ignored`: whether
+    one has a line, no comment, that sets nothing, for its field or its value is not known (§9.2.6).
     """
 
-    __slots__ = ("_index", "_last_id", "_next", "_number", "_open", "unknown_fields")
+    __slots__ = ("_index", "_last_id", "_next", "_number", "_open", "ids", "ignored", "retries")
 
     def __init__(self, *, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
         super().__init__(max_line, max_event)
@@ -215,7 +215,7 @@ class Decoder(Framer):
         self._next = 0  # where the next block starts
         self._last_id = b""
         self._open: Block | None = None  # the newest block, while an LF may still belong to it
-        self.unknown_fields = False
+        self.ids = self.retries = self.ignored = False
 
     def feed(self, data: bytes, at: float = 0.0) -> list[Block]:
         """The blocks that these bytes complete. Raises `WireError` past a cap, then and ever after."""
@@ -268,13 +268,16 @@ class Decoder(Framer):
             block._text = None
             block._close = text[6 + len(data or b"") :] + close
         else:
-            block.event, block.id, block.retry, unknown = others
+            block.event, block.id, block.retry, ignored = others
             block._text = text
             block._close = close
             if block.id is not None:
                 self._last_id = block.id
-            if unknown:
-                self.unknown_fields = True
+                self.ids = True
+            if block.retry is not None:
+                self.retries = True
+            if ignored:
+                self.ignored = True
         block._last_id = self._last_id
         block.number = self._number
         if data is not None:
@@ -287,7 +290,7 @@ class Decoder(Framer):
         # What streams with names are made of: as above, in line.
         index, number, start, last_id = self._index, self._number, self._next, self._last_id
         for lines in groups:
-            data, (event, identity, retry, unknown) = read_lines(lines)
+            data, (event, identity, retry, ignored) = read_lines(lines)
             block = Block()
             block.index = index
             block.start = start
@@ -302,8 +305,11 @@ class Decoder(Framer):
             block._close = eol
             if identity is not None:
                 last_id = identity
-            if unknown:
-                self.unknown_fields = True
+                self.ids = True
+            if retry is not None:
+                self.retries = True
+            if ignored:
+                self.ignored = True
             block._last_id = last_id
             index += 1
             if data is not None:
@@ -318,6 +324,8 @@ class Decoder(Framer):
         index, number, start, last_id = self._index, self._number, self._next, self._last_id
         around = len(close) + 6
         around_id = len(close) // 2 + 4
+        if ids:
+            self.ids = True
         for value, identity in zip(values, ids or repeat(None), strict=False):
             block = Block()
             block.index = index

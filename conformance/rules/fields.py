@@ -168,12 +168,6 @@ def _lines(stream: Stream, field: bytes, within: bytes) -> Iterator[tuple[Block,
                     yield block, line
 
 
-def _has(body: bytes, field: bytes) -> bool:
-    """Whether a line may start with that field (False is certain)."""
-    first = body[:8].removeprefix(b"\xef\xbb\xbf")
-    return first.startswith(field) or b"\n" + field in body or (b"\r" in body and b"\r" + field in body)
-
-
 @check("SSE-EVT-03a", probes=EVERYWHERE, recorded=True, every=False)
 def ids_without_nul(case: Case) -> Judgement:
     """WHATWG HTML §9.2.6: an `id` that holds U+0000 is ignored, so the cursor stays behind."""
@@ -181,12 +175,10 @@ def ids_without_nul(case: Case) -> Judgement:
     notes: list[str] = []
     judged = 0
     for stream in case.streams:
-        if not _has(stream.body, b"id"):
-            continue
-        judged += 1
-        if b"\0" not in stream.body:
-            continue
-        bad = [(block, line) for block, line in _lines(stream, b"id", b"\0") if b"\0" in line.value]
+        bad = []
+        if stream.ignores:
+            bad = [(block, line) for block, line in _lines(stream, b"id", b"\0") if b"\0" in line.value]
+        judged += 1 if bad or stream.sets_ids else 0
         for block, line in bad[:SHOWN]:
             findings.append(
                 Finding(
@@ -211,7 +203,7 @@ def retry_is_digits(case: Case) -> Judgement:
     notes: list[str] = []
     judged = 0
     for stream in case.streams:
-        if not _has(stream.body, b"retry"):
+        if not stream.sets_retry and not stream.ignores:
             continue
         bad = 0
         for block, line in _lines(stream, b"retry", b"retry"):

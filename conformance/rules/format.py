@@ -82,14 +82,13 @@ def byte_order_marks(case: Case) -> Judgement:
     notes: list[str] = []
     judged = 0
     for stream in case.streams:
-        body = stream.body
-        judged += bool(body)
+        judged += bool(stream.size)
         total = 0
-        for start in _marks(body):
+        for start in _marks(stream):
             total += 1
             if total > SHOWN:
                 continue
-            line = body[start : start + 200].splitlines()[0]
+            line = stream.body[start : start + 200].splitlines()[0]
             findings.append(
                 finding_at(
                     stream,
@@ -103,9 +102,10 @@ def byte_order_marks(case: Case) -> Judgement:
     return Judgement(tuple(findings), judged, tuple(notes))
 
 
-def _marks(body: bytes) -> Iterator[int]:
-    if body.isascii():  # known at once, where a search takes its time
+def _marks(stream: Stream) -> Iterator[int]:
+    if stream.is_ascii:  # known at once, where a search takes its time
         return
+    body = stream.body
     # A second mark right after the first is at the start of the first line, and not ignored.
     at = body.find(BOM, 1)
     while at >= 0:
@@ -120,22 +120,22 @@ def line_endings(case: Case) -> Judgement:
     notes: list[str] = []
     judged = 0
     for stream in case.streams:
-        body = stream.body
-        used = _endings(body)
+        used = _endings(stream)
         if not used:
             continue
         judged += 1
         note = f"line endings: {used[0]}" if len(used) == 1 else f"line endings mixed: {', '.join(used)}"
-        if used != ["LF"] and b"\n\n" not in body:
+        if used != ["LF"] and b"\n\n" not in stream.body:
             note += " (clients that split on LF LF see no event)"
         notes.append(note)
     return Judgement((), judged, tuple(dict.fromkeys(notes)))
 
 
-def _endings(body: bytes) -> list[str]:
+def _endings(stream: Stream) -> list[str]:
     """The kinds of line ending that are used."""
-    if b"\r" not in body:
-        return ["LF"] if b"\n" in body else []
+    if not stream.holds(b"\r"):
+        return ["LF"] if stream.holds(b"\n") else []
+    body = stream.body
     crlf = body.count(b"\r\n")
     counts = {"LF": body.count(b"\n") - crlf, "CRLF": crlf, "CR": body.count(b"\r") - crlf}
     return [name for name, count in counts.items() if count]

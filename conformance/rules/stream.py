@@ -123,11 +123,13 @@ KEPT = 1_048_576
 
 @dataclass(frozen=True, slots=True)
 class _Ending:
-    """What is known of a stream when it has been decoded once."""
+    """What is known of a stream when it has been decoded once; the flags are the decoder's."""
 
     tail: Tail
     error: WireError | None
-    unknown_fields: bool
+    ids: bool
+    retries: bool
+    ignored: bool
 
 
 class Stream:
@@ -158,7 +160,7 @@ class Stream:
             yield from blocks
             if error is not None:
                 break
-        self._end = _Ending(decoder.tail(), error, decoder.unknown_fields)
+        self._end = _Ending(decoder.tail(), error, decoder.ids, decoder.retries, decoder.ignored)
 
     def read(self) -> Iterator[Message]:
         """The events with their data read as JSON: like `messages`, but a long stream is not kept."""
@@ -188,7 +190,31 @@ class Stream:
     def known_fields_only(self) -> bool:
         """Whether every line is a comment, blank, or of a field of the standard; False: there may be others."""
         ending = self._ending
-        return ending.error is None and not ending.unknown_fields and FIELDS.issuperset(ending.tail.fields)
+        return ending.error is None and not ending.ignored and FIELDS.issuperset(ending.tail.fields)
+
+    @property
+    def sets_ids(self) -> bool:
+        """Whether a complete block sets an id."""
+        return self._ending.ids
+
+    @property
+    def sets_retry(self) -> bool:
+        """Whether a complete block sets `retry`."""
+        return self._ending.retries
+
+    @property
+    def ignores(self) -> bool:
+        """Whether a complete block has a line, no comment, of an unknown field or with a value that sets nothing."""
+        return self._ending.ignored
+
+    @cached_property
+    def is_ascii(self) -> bool:
+        """Whether every byte of the body is of ASCII."""
+        return all(chunk.data.isascii() for chunk in self.transcript.chunks)
+
+    def holds(self, byte: bytes) -> bool:
+        """Whether a byte is in the body, which need not be joined to know."""
+        return any(byte in chunk.data for chunk in self.transcript.chunks)
 
     @property
     def _ending(self) -> _Ending:

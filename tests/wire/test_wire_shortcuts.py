@@ -73,8 +73,8 @@ def test_the_only_value_of_a_block(text: bytes, value: bytes | None) -> None:
         ([b"id: 7", b"data"], b"", (None, b"7", None, False)),
         ([b"id: 7", b"id: 8"], None, (None, b"8", None, False)),
         ([b"data: x", b"data: y"], b"x\ny", (None, None, None, False)),
-        ([b"id: 7\0", b"data: x"], b"x", (None, None, None, False)),
-        ([b"id:7\0", b"data: x"], b"x", (None, None, None, False)),
+        ([b"id: 7\0", b"data: x"], b"x", (None, None, None, True)),
+        ([b"id:7\0", b"data: x"], b"x", (None, None, None, True)),
         ([b"id: \x01", b"data: x"], b"x", (None, b"\x01", None, False)),
         ([b"id:\x01", b"data: x"], b"x", (None, b"\x01", None, False)),
         ([b"id: ", b"data: x"], b"x", (None, b"", None, False)),
@@ -93,25 +93,50 @@ def test_what_lines_set(
 
 
 @pytest.mark.parametrize(
-    ("body", "unknown"),
+    ("body", "ignored"),
     [
         (b"data: x\n\n", False),
         (b"id: 1\ndata: x\n\n", False),
         (b": c\nevent: e\nid: 1\nretry: 5\ndata: x\n\n", False),
         (b"id: 1\nfoo: x\n\n", True),
+        (b"id: 1\0\ndata: x\n\n", True),
+        (b"id:1\0\ndata: x\n\n", True),
+        (b"retry: x\ndata: x\n\n", True),
+        (b"retry: 1\nretry:\n\n", True),
+        (b"data: x\n\nid: 1\0\ndata: y\n\n" * 99, True),
+        (b"id: 1\0\ndata: y\n\n" * 99, True),
         (b"data: x\n\nfoo: x\ndata: x\n\n", True),
         (b"data: x\n\nfoo: x\n", False),  # it is not complete
         (b"data: x\n\nid: 1\nFoo\n\n" * 99, True),
         (b"data: x\n\nid: 1\ndata: y\n\n" * 99, False),
     ],
 )
-def test_fields_that_the_standard_does_not_know_are_noticed(body: bytes, unknown: bool) -> None:
+def test_lines_that_set_nothing_are_noticed(body: bytes, ignored: bool) -> None:
     decoder = Decoder()
-    assert decoder.unknown_fields is False
+    assert decoder.ignored is False
     decoder.feed(body)
-    assert decoder.unknown_fields is unknown
+    assert decoder.ignored is ignored
     decoder.feed(b"\n\ndata: z\n\n")
-    assert decoder.unknown_fields is (unknown or body.endswith(b"foo: x\n"))  # … and not forgotten
+    assert decoder.ignored is (ignored or body.endswith(b"foo: x\n"))  # … and not forgotten
+
+
+@pytest.mark.parametrize("eol", ENDINGS)
+@pytest.mark.parametrize(("times", "chunk"), [(1, 0), (99, 0), (99, 7)])
+def test_whether_ids_and_retries_are_set_is_known(times: int, chunk: int, eol: bytes) -> None:
+    for lines, ids, retries in (
+        ([b"data: x"], False, False),
+        ([b"event: e", b"data: x"], False, False),
+        ([b"id: 1", b"data: x"], True, False),
+        ([b"id", b"data: x"], True, False),
+        ([b"id: 1", b"event: e", b"data: x"], True, False),
+        ([b"retry: 1"], False, True),
+        ([b"data: x", b"retry: 1", b"id: 2"], True, True),
+    ):
+        body = (eol.join(lines) + eol + eol) * times
+        decoder = Decoder()
+        for at in range(0, len(body), chunk or len(body)):
+            decoder.feed(body[at : at + (chunk or len(body))])
+        assert (decoder.ids, decoder.retries, decoder.ignored) == (ids, retries, False)
 
 
 # ---- one chunk
