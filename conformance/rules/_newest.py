@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -25,9 +26,9 @@ class Newest(Generic[N]):
         self._full = 2 * size  # names in either place when it is time to drop old ones
         self._greatest: N | None = None  # of all names below
         self._names: list[N] = []  # those that were beyond all others,
-        self._numbers: list[int] = []  # and their events, in order
+        self._numbers = array("q")  # and their events, in order
         self._others: dict[N, int] = {}  # the other names with their events,
-        self._other_numbers: list[int] = []  # and these in order
+        self._other_numbers = array("q")  # and these in order
 
     def get(self, name: N) -> int | None:
         """The number of the event that had this name, None where none of the newest had."""
@@ -67,7 +68,7 @@ class Newest(Generic[N]):
             return False
         self._greatest = names[-1]
         self._names += names
-        self._numbers += numbers
+        self._numbers.extend(numbers)
         if len(self._numbers) >= self._full:
             self._forget()
         return True
