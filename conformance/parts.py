@@ -203,9 +203,10 @@ def status_of(message: Message) -> tuple[str, str] | None:
     if message.type != STATUS:
         return None
     if message.memo is None:
-        status = message.properties.get("status")
-        kind = _text(status, "type") if isinstance(status, dict) else status
-        message.memo = _text(message.properties, "sessionID"), kind if isinstance(kind, str) else ""
+        properties = message.properties
+        status = properties.get("status")
+        kind = status.get("type") if isinstance(status, dict) else status
+        message.memo = _text(properties, "sessionID"), kind if isinstance(kind, str) else ""
     read: tuple[str, str] = message.memo
     return read
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 from conformance.findings import Finding, Judgement
-from conformance.message import Message, read_message
+from conformance.message import read_messages
 from conformance.rules.stream import KEPT, Listener, Run, Stream, StreamRule
 from conformance.wire import Block
 
@@ -131,26 +132,23 @@ def _over(stream: Stream, seats: list[_Seat]) -> None:
 def _parts(stream: Stream) -> Iterator[Run | Block]:
     """The stream as runs of events, and blocks that dispatch nothing."""
     kept = iter(stream.messages) if stream.size < KEPT else None
-    messages: list[Message] = []
-    kinds: list[str] = []
-    ordinary = True
-    size = 0
+
+    def run() -> Run:
+        messages = read_messages(blocks) if kept is None else [*islice(kept, len(blocks))]
+        return Run(messages)
+
+    blocks: list[Block] = []
     for block in stream.walk():
         if block.data is not None:
-            message = read_message(block) if kept is None else next(kept)
-            messages.append(message)
-            kinds.append(kind := message.type)
-            if not kind or block.event is not None or message.error or message.duplicates:
-                ordinary = False
-            size += block.end - block.start
-            if size < BYTES and len(messages) < EVENTS:
+            blocks.append(block)
+            if len(blocks) < EVENTS and block.end - blocks[0].start < BYTES:
                 continue
         elif block.end - block.start <= BLANK:
             continue
-        if messages:
-            yield Run(messages, kinds, frozenset(kinds), ordinary)
-            messages, kinds, ordinary, size = [], [], True, 0
+        if blocks:
+            yield run()
+            blocks = []
         if block.data is None:
             yield block
-    if messages:
-        yield Run(messages, kinds, frozenset(kinds), ordinary)
+    if blocks:
+        yield run()

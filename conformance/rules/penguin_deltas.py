@@ -147,10 +147,13 @@ class DeltasMakeTheText(RuleByType):
 
     def _note(self, identity: str, growing: _Growing) -> None:
         growing.changed = True
-        self._changed.setdefault(growing.session, set()).add(identity)
+        if (changed := self._changed.get(growing.session)) is None:
+            changed = self._changed[growing.session] = set()
+        changed.add(identity)
 
     def _begin(self, message: Message, part: PartInfo) -> _Growing:
-        growing = self._parts[part.id] = _Growing(message, session_of(message))
+        session = part.envelope_session or part.session or session_of(message)
+        growing = self._parts[part.id] = _Growing(message, session)
         if self._forgot or not self._beginnings.seen(growing.session):
             text, delta = part.text or "", part.delta or ""
             growing.joined = text.removesuffix(delta)  # it began before we came

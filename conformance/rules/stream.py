@@ -37,18 +37,22 @@ class StreamContext:
 Listener = Callable[[Message], Iterable[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
 class Run:
     """Events that came one right after the other: no block between them says anything to a rule.
 
     `kinds` are their types in order, `types` the set of these. `ordinary`: none has an `event` name, and the data of
-    each is one JSON object with a type and without a member twice.
+    each is one JSON object with a type and without a member twice. Not frozen, for speed; nobody changes one.
     """
 
-    messages: Sequence[Message]
-    kinds: Sequence[str]
-    types: frozenset[str]
-    ordinary: bool
+    __slots__ = ("kinds", "messages", "ordinary", "types")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.kinds = [message.type for message in messages]
+        self.types = frozenset(self.kinds)
+        named = {message.block.event for message in messages} != {None}
+        # What is no JSON has no type either.
+        self.ordinary = not named and "" not in self.types and not any(m.duplicates for m in messages)
 
     @property
     def numbers(self) -> range:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance import message as message_module
-from conformance.message import read_message
-from conformance.quick_json import quick_json
+from conformance.message import Message, read_message, read_messages
+from conformance.quick_json import quick_json, quick_jsons
 from conformance.wire import Block, Decoder
 from tests.support.generated_profile import examples
 
@@ -53,7 +53,10 @@ def _block(data: bytes) -> Block:
 
 
 def _read(block: Block) -> tuple[Any, ...]:
-    read = read_message(block)
+    return _shown(read_message(block))
+
+
+def _shown(read: Message) -> tuple[Any, ...]:
     # As text: NaN equals nothing, and 1 equals 1.0 and True.
     return repr(read.value), read.error, read.duplicates, read.type
 
@@ -68,30 +71,53 @@ def test_a_message_is_the_same_with_and_without(data: bytes) -> None:
         assert _read(block) == with_it
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b'{"a": 1, "a": 1}',
-        b'{"a": {"b": "x", "c": 1, "b": "x"}}',
-        b'{"a": "\\"", "a": 1}',
-        b'{"a": "\\\\", "b": 1, "a": 2}',
-        b'{"a": "\\u0022\\u0022", "a": 1}',
-        b'[{"a": 1, "\\u0061": 2}]',
-        b'{"a": 18446744073709551616}',
-        b'{"a": [-9223372036854775809]}',
-        b'{"a": 1e400}',
-        b'{"a": "\\ud800"}',
-        b'{"a": NaN}',
-        b"[" * 2000 + b"]" * 2000,
-        b"",
-        b"1",
-        b"null",
-        b'\xef\xbb\xbf{"a": 1}',
-        b'{"a": "\xff"}',
-    ],
-)
+@examples(400)
+@given(st.lists(json_texts(), min_size=1, max_size=4))
+def test_messages_are_the_same_together_and_alone(texts: list[bytes]) -> None:
+    blocks = [_block(text.replace(b"\r", b" ")) for text in texts]
+    alone = [_read(block) for block in blocks]
+    assert [_shown(message) for message in read_messages(blocks)] == alone
+    together = quick_jsons([block.data or b"" for block in blocks])
+    assert together is None or [repr(value) for value in together] == [value for value, *_ in alone]
+
+
+UNSURE = [
+    b'{"a": 1, "a": 1}',
+    b'{"a": {"b": "x", "c": 1, "b": "x"}}',
+    b'{"a": "\\"", "a": 1}',
+    b'{"a": "\\\\", "b": 1, "a": 2}',
+    b'{"a": "\\u0022\\u0022", "a": 1}',
+    b'[{"a": 1, "\\u0061": 2}]',
+    b'{"a": 18446744073709551616}',
+    b'{"a": [-9223372036854775809]}',
+    b'{"a": 1e400}',
+    b'{"a": "\\ud800"}',
+    b'{"a": NaN}',
+    b"[" * 2000 + b"]" * 2000,
+    b"",
+    b"1",
+    b"null",
+    b'\xef\xbb\xbf{"a": 1}',
+    b'{"a": "\xff"}',
+    b'{"a": "", "a": 1, "b": 1e5}',  # as much was dropped as would be added
+]
+
+
+@pytest.mark.parametrize("text", UNSURE)
 def test_what_it_must_not_read(text: bytes) -> None:
     assert quick_json(text) is None
+    assert quick_jsons([b'{"b": 1}', text, b'{"b": 1}']) is None
+
+
+def test_several_texts_may_not_borrow_from_each_other() -> None:
+    for texts in (
+        [b"[1", b"2]"],
+        [b"1", b"2"],
+        [b'{"a": 1', b'"b": 2}'],
+        [b'{"a": 1}, {"b": 2}', b""],
+        [b"{}", b""],
+    ):
+        assert quick_jsons(texts) is None
 
 
 @pytest.mark.parametrize(
@@ -104,3 +130,13 @@ def test_what_it_must_not_read(text: bytes) -> None:
 )
 def test_what_it_reads(text: bytes) -> None:
     assert quick_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" , ", " : ")])
+def test_several_are_read_together_where_they_are_as_they_would_be_written(
+    separators: tuple[str, str],
+) -> None:
+    made = [{"a": [1, 2.5, None, True, "x y"], "\u00e9": {"b": []}}, [], [{}], {"q": 'say "hi" \\ \n'}]
+    texts = [json.dumps(value, ensure_ascii=False, separators=separators).encode() for value in made]
+    assert quick_jsons(texts) == made
+    assert quick_jsons([*texts, b'{"a": 1, "a": 1}']) is None
