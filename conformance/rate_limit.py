@@ -13,7 +13,8 @@ from conformance.agentsmithy import SAME_DIALOG
 from conformance.transcript import Head, Observation
 
 LONGEST = 60.0  # seconds that are waited before a probe is run again, whatever the target asks for
-PAUSES = (2.0, 10.0, 30.0)  # seconds before each further attempt where the target does not say how long
+# Seconds before each further attempt; where the target says how long, the first is its own to say.
+PAUSES = (2.0, 10.0, 30.0)
 
 STILL_LIMITED = "the target's limit of rate is reached by this probe alone, also after waiting"
 
@@ -37,7 +38,11 @@ def stands(observation: Observation) -> bool:
 def pause(observation: Observation, attempt: int) -> float:
     """Seconds to wait before the probe is run again; `attempt` counts from 0."""
     asked = [seconds for head in _heads(observation) if (seconds := _retry_after(head)) is not None]
-    return min(LONGEST, max(asked) + 1.0) if asked else PAUSES[min(attempt, len(PAUSES) - 1)]
+    own = PAUSES[min(attempt, len(PAUSES) - 1)]
+    if not asked:
+        return own
+    # A place for one request is none for a whole probe: where a window slides, more must pass than it asks for.
+    return min(LONGEST, max(max(asked) + 1.0, own if attempt else 0.0))
 
 
 def _limits(status: int | None) -> bool:

@@ -42,7 +42,8 @@ def described() -> Described:
         pytest.skip(str(error))
     with server.running() as running:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{running.url}/doc", timeout=60) as answer:
+        asked = urllib.request.Request(f"{running.url}/doc", headers=dict(server.headers))
+        with opener.open(asked, timeout=60) as answer:
             found: Described = json.load(answer)
             return found
 

@@ -149,6 +149,7 @@ def test_a_deep_link_opens_unfolds_and_focuses_its_requirement(page: Any, name: 
 
 def test_a_deep_link_beats_the_filter_and_keeps_it(page: Any) -> None:
     fresh(page, "#penguin/2/PG-CON-02?verdict=fail")
+    page.locator("[id='penguin/2/PG-CON-02'] > summary:focus").wait_for()
     assert shown(page) == ["penguin/2/PG-CON-01", "penguin/2/PG-FLT-01", "penguin/2/PG-CON-02"]
     assert focused_row(page) == "penguin/2/PG-CON-02"
     assert hash_of(page) == "penguin/2/PG-CON-02?verdict=fail"
@@ -158,6 +159,7 @@ def test_links_within_the_page_do_not_lose_the_filters(page: Any) -> None:
     page.click("[data-value='fail']")
     page.click("[id='penguin/2/PG-FLT-01'] > summary")
     page.click("[id='penguin/2/PG-FLT-01'] .more a")
+    page.wait_for_function("location.hash.endsWith('PG-FLT-01?verdict=fail')")  # heard of after the click
     assert focused_row(page) == "penguin/2/PG-FLT-01"
     assert hash_of(page) == "penguin/2/PG-FLT-01?verdict=fail"
     assert len(shown(page)) == 2
