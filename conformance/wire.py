@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 
-from conformance._fields import Others, only_value, read_lines
+from conformance._fields import only_value, read_lines
 from conformance._framing import MAX_EVENT, MAX_LINE, NOTHING, Found, Framer, Overflow
 
 
@@ -221,7 +221,7 @@ class Decoder(Framer):
         """The blocks that these bytes complete. Raises `WireError` past a cap, then and ever after."""
         value = self._lone(data)
         if value is not None:
-            return self._value_blocks([value], (), data[6 + len(value) :], at, [])
+            return [self._value_block(value, data[6 + len(value) :], at)]
         try:
             found = self._frame(data)
         except Overflow as overflow:
@@ -241,81 +241,58 @@ class Decoder(Framer):
         for text, close in pairs:
             value = only_value(text)
             if value is None:
-                blocks.append(self._block(text, close, at, *read_lines(text.splitlines())))
+                blocks.append(self._block(text.splitlines(), text, close, at))
             else:
-                blocks.append(self._block(text, close, at, value, None))
-        if groups:
-            self._group_blocks(groups, eol, at, blocks)
+                blocks.append(self._value_block(value, text[6 + len(value) :] + close, at))
+        for lines in groups:
+            blocks.append(self._block(lines, eol.join(lines) + eol, eol, at))
         if not self._returned:
             self._open = None
         elif blocks:
             self._open = blocks[-1]
         return self._value_blocks(values, ids, eol + eol, at, blocks) if values else blocks
 
-    def _block(
-        self, text: bytes, close: bytes, at: float, data: bytes | None, others: Others | None
-    ) -> Block:
+    def _block(self, lines: Sequence[bytes], text: bytes, close: bytes, at: float) -> Block:
+        data, (event, identity, retry, ignored) = read_lines(lines)
         block = Block()
         block.index = self._index
         self._index += 1
-        block.start = self._next
-        block.end = self._next = self._next + len(text) + len(close)
+        block.start = start = self._next
+        block.end = self._next = start + len(text) + len(close)
         block.at = at
         block.data = data
-        if others is None:
-            block.event = block.id = block.retry = None
-            # What `data` holds need not be kept twice.
-            block._text = None
-            block._close = text[6 + len(data or b"") :] + close
-        else:
-            block.event, block.id, block.retry, ignored = others
-            block._text = text
-            block._close = close
-            if block.id is not None:
-                self._last_id = block.id
-                self.ids = True
-            if block.retry is not None:
-                self.retries = True
-            if ignored:
-                self.ignored = True
-        block._last_id = self._last_id
+        block.event = event
+        block.id = identity
+        block.retry = retry
         block.number = self._number
         if data is not None:
             self._number += 1
+        block._text = text
+        block._close = close
+        if identity is not None:
+            self._last_id = identity
+            self.ids = True
+        if retry is not None:
+            self.retries = True
+        if ignored:
+            self.ignored = True
+        block._last_id = self._last_id
         return block
 
-    def _group_blocks(
-        self, groups: list[Sequence[bytes]], eol: bytes, at: float, blocks: list[Block]
-    ) -> None:
-        # What streams with names are made of: as above, in line.
-        index, number, start, last_id = self._index, self._number, self._next, self._last_id
-        for lines in groups:
-            data, (event, identity, retry, ignored) = read_lines(lines)
-            block = Block()
-            block.index = index
-            block.start = start
-            block._text = text = eol.join(lines) + eol
-            block.end = start = start + len(text) + len(eol)
-            block.at = at
-            block.data = data
-            block.event = event
-            block.id = identity
-            block.retry = retry
-            block.number = number
-            block._close = eol
-            if identity is not None:
-                last_id = identity
-                self.ids = True
-            if retry is not None:
-                self.retries = True
-            if ignored:
-                self.ignored = True
-            block._last_id = last_id
-            index += 1
-            if data is not None:
-                number += 1
-            blocks.append(block)
-        self._index, self._number, self._next, self._last_id = index, number, start, last_id
+    def _value_block(self, value: bytes, close: bytes, at: float) -> Block:
+        block = Block()
+        block.index = self._index
+        self._index += 1
+        block.start = start = self._next
+        block.end = self._next = start + 6 + len(value) + len(close)
+        block.at = at
+        block.data = value
+        block.event = block.id = block.retry = block._text = None
+        block.number = self._number
+        self._number += 1
+        block._last_id = self._last_id
+        block._close = close
+        return block
 
     def _value_blocks(
         self, values: Sequence[bytes], ids: Sequence[bytes], close: bytes, at: float, blocks: list[Block]

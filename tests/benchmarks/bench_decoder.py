@@ -5,8 +5,7 @@
 Prints a Markdown table. A ratio is the median over the rounds of (httpx-sse's CPU time / ours): the readers take
 turns within a round, so that a machine that slows down slows both. "Whole events" reads span and data of every block;
 "as text" also asks for what httpx-sse makes in any case: the event, its data and type as `str`. The last table
-compares our own time per byte for a long line with that for shorter ones: what the decoder does itself, one copy of
-the line, and what the kernel does for the memory, apart.
+compares our own time per byte for a long line with that for shorter ones, in memory that is as fresh or as used.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ import argparse
 import ctypes
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,7 +25,7 @@ from pathlib import Path
 from httpx._decoders import TextDecoder
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
 
-from conformance.wire import DataDecoder, Decoder
+from conformance.wire import Block, DataDecoder, Decoder
 
 MIB = 1_048_576
 Reader = Callable[[list[bytes]], int]
@@ -174,73 +174,94 @@ def _line(what: str, chunking: str, rate: float, sign: str, goal: float | None, 
     return f"| {what} | {chunking} | {rate:,.0f} | {said} | {ratio:.2f} × | {met} |"
 
 
-LINES = 64  # lines of 1 MiB that a line of so many MiB is compared with
+LONG = 64  # MiB of the long line; the short ones have one
+PROCESSES = 25  # fresh processes for each line
+Lines = list[list[bytes]]
+"""Lines, each in its chunks."""
 
 
-def joined(lines: list[list[bytes]]) -> int:
+def joined(lines: Lines) -> list[bytes]:
     """What it costs to make each line one object: its chunks, joined. No reader of whole lines can do with less."""
-    return sum(len(b"".join(chunks)) > 0 for chunks in lines)
+    return [b"".join(chunks) for chunks in lines]
 
 
-def keep_memory() -> None:
-    """Have the C library keep what is freed, so that the kernel need not clear it again (glibc; else nothing)."""
+def data_kept(lines: Lines) -> list[bytes]:
+    """The data of each line, all of it kept."""
+    decoder = DataDecoder()
+    return [data for chunks in lines for chunk in chunks for data in decoder.feed(chunk)]
+
+
+def events_kept(lines: Lines) -> list[Block]:
+    """The block of each line, all of them kept."""
+    decoder = Decoder()
+    return [block for chunks in lines for chunk in chunks for block in decoder.feed(chunk)]
+
+
+KEEPERS: dict[str, Callable[[Lines], Sequence[object]]] = {
+    "data alone": data_kept,
+    "whole events": events_kept,
+    "the lines' chunks joined": joined,
+}
+
+
+def in_lines(mib: int) -> Lines:
+    """`LONG` MiB in lines of that size, in 4 KiB chunks."""
+    return [cut(event(mib * MIB), 4096) for _ in range(LONG // mib)]
+
+
+def milliseconds(keeper: Callable[[Lines], Sequence[object]], lines: Lines) -> float:
+    """CPU time for each MiB."""
+    begun = time.process_time()
+    kept = keeper(lines)
+    spent = time.process_time() - begun
+    if len(kept) != len(lines):
+        raise AssertionError(f"{keeper.__name__} saw {len(kept)} lines, not {len(lines)}")
+    return spent * 1000 * MIB / sum(len(chunk) for chunks in lines for chunk in chunks)
+
+
+def in_memory_used_before(rounds: int) -> dict[str, tuple[float, float]]:
+    """Of 64 lines that are all kept, and of a line as long as they: medians of rounds in which they take turns.
+
+    The C library keeps what is freed (glibc; else nothing is changed), so that no page is cleared by the kernel.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(-4, 0)  # M_MMAP_MAX: no memory straight from the kernel
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: none back to it
-
-
-Job = Callable[[], int]
-
-
-def least(jobs: dict[str, tuple[Job, Job]], rounds: int) -> dict[str, tuple[float, float]]:
-    """Milliseconds of CPU time for a MiB, of short lines and of a long one; what else the machine does only adds."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
+    short, long = in_lines(1), in_lines(LONG)
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in KEEPERS}
     for _ in range(rounds + 1):
-        for name, pair in jobs.items():
-            times = []
-            for job, expected in zip(pair, (LINES, 1), strict=True):
-                begun = time.process_time()
-                if job() != expected:
-                    raise AssertionError(f"{name}: a line was lost")
-                times.append((time.process_time() - begun) * 1000 / LINES)
-            found[name].append((times[0], times[1]))
-    return {
-        name: (min(s for s, _ in pairs[1:]), min(g for _, g in pairs[1:])) for name, pairs in found.items()
-    }
+        for name, keeper in KEEPERS.items():
+            found[name].append((milliseconds(keeper, short), milliseconds(keeper, long)))
+    return {name: _medians(times[1:]) for name, times in found.items()}
+
+
+def first_line(name: str, mib: int) -> float:
+    """In a process that has decoded one small event: what its first line costs, with as much else in memory."""
+    KEEPERS[name]([[event(210)]])
+    return milliseconds(KEEPERS[name], in_lines(mib)[:1])
+
+
+def in_fresh_memory() -> dict[str, tuple[float, float]]:
+    """Of a line of 1 MiB and of one of 64, each the first in a process of its own: medians; they take turns."""
+
+    def run(name: str, mib: int) -> float:
+        command = [sys.executable, __file__, "--first", name, str(mib)]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    return {name: _medians([(run(name, 1), run(name, LONG)) for _ in range(PROCESSES)]) for name in KEEPERS}
+
+
+def _medians(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    return statistics.median(short for short, _ in pairs), statistics.median(long for _, long in pairs)
 
 
 def linearity(rounds: int) -> list[str]:
-    """CPU time for a MiB of one long line and of as many bytes in lines of 1 MiB, both in 4 KiB chunks."""
-    short, long = cut(event(MIB) * LINES, 4096), cut(event(LINES * MIB), 4096)
-    lines = [short[i : i + 256] for i in range(0, len(short), 256)]
-    bare = "the lines' chunks joined"
-    jobs: dict[str, tuple[Job, Job]] = {
-        "data alone": (lambda: data_alone(short), lambda: data_alone(long)),
-        "whole events": (lambda: whole_events(short), lambda: whole_events(long)),
-        bare: (lambda: joined(lines), lambda: joined([long])),
-    }
-    fresh = least(jobs, rounds)
-    keep_memory()
-    kept = least(jobs, 3 * rounds)
-    rows: list[str] = []
-    ratios: list[tuple[float, float, float]] = []
-    for name in jobs:
-        short_time, long_time = kept[name]
-        whole, unkept = long_time / short_time, fresh[name][1] / fresh[name][0]
-        own = ""
-        if name != bare:
-            ratios.append(((long_time - kept[bare][1]) / (short_time - kept[bare][0]), whole, unkept))
-            own = f"{ratios[-1][0]:.2f} ×"
-        rows.append(
-            f"| {name} | {short_time:.3f} ms | {long_time:.3f} ms | {own} | {whole:.2f} × | {unkept:.2f} × |"
-        )
-    worst = [max(column) for column in zip(*ratios, strict=True)]
+    """The rows of the second table."""
+    warm, fresh = in_memory_used_before(3 * rounds), in_fresh_memory()
     return [
-        *rows,
-        "",
-        f"A byte of a {LINES} MiB line costs at most {worst[0]:.2f} × what a byte of 1 MiB lines costs in the "
-        f"decoder's own work, {worst[1]:.2f} × with the copy, {worst[2]:.2f} × in memory fresh from the kernel.",
+        f"| {name} | {' | '.join(f'{short:.3f} ms | {long:.3f} ms | {long / short:.2f} ×' for short, long in both)} |"
+        for name, both in ((name, (fresh[name], warm[name])) for name in KEEPERS)
     ]
 
 
@@ -257,13 +278,13 @@ def report(rounds: int) -> str:
             "| --- | --- | --- | --- | --- | --- |",
             *against_httpx_sse(rounds),
             "",
-            f"A line of {LINES} MiB against {LINES} of 1 MiB, in 4 KiB chunks: CPU time per MiB (the least of the "
-            "rounds), and the long line's as a ratio to the short ones'. A whole line is one copy of it, which a bare "
-            "join of the same chunks shows: own work is what the decoder does beyond that. Of a long line no cache "
-            "holds the copy; and in memory fresh from the kernel (last column) each of its pages is cleared first.",
+            f"A line of {LONG} MiB against lines of 1 MiB, in 4 KiB chunks, like with like: CPU time for a MiB. In "
+            f"fresh memory each line is the first of a process of its own ({PROCESSES} of each, in turns); in memory "
+            f"used before, {LONG} lines that are all kept stand against the one. The last row is what a reader of "
+            "whole lines cannot do without: one copy.",
             "",
-            f"| what | 1 MiB lines | a {LINES} MiB line | own work | with the copy | in fresh memory |",
-            "| --- | --- | --- | --- | --- | --- |",
+            f"| what | 1 MiB, fresh | {LONG} MiB, fresh | ratio | 1 MiB, used | {LONG} MiB, used | ratio |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
             *linearity(rounds),
             "",
         ]
@@ -275,7 +296,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="The decoder against httpx-sse, in one run.")
     parser.add_argument("--output", type=Path, help="also write the table to this file")
     parser.add_argument("--rounds", type=int, default=7, help="rounds, at least 5 (default: 7)")
+    parser.add_argument("--first", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
+    if options.first is not None:
+        print(first_line(options.first[0], int(options.first[1])))
+        return 0
     if options.rounds < 5:
         parser.error("--rounds: at least 5")
     text = report(options.rounds)
