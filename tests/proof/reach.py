@@ -133,7 +133,7 @@ def measure(root: Path, scratch: Path, modules: Sequence[str], store: Path) -> R
         ways, seconds = _run(root, scratch, modules, missing)
         for file in missing:
             pure = {test for test in ways if test in seconds and test.startswith(f"{file}::")}
-            mine = {test: way for test, way in ways.items() if not test or test in pure}
+            mine = {test: way for test, way in ways.items() if test in pure}
             took = {test: spent for test, spent in seconds.items() if test.startswith(f"{file}::")}
             kept[file] = {"key": keys[file], "ways": mine, "seconds": took}
         store.write_text(json.dumps(kept, separators=(",", ":")), encoding="utf-8")
@@ -144,16 +144,40 @@ def measure(root: Path, scratch: Path, modules: Sequence[str], store: Path) -> R
                 for line in lines:
                     lines_of[name, line].add(test)
     return Reach(
-        {line: frozenset(tests - {""}) for line, tests in lines_of.items()},
+        {line: frozenset(tests) for line, tests in lines_of.items()},
         {test: spent for entry in kept.values() for test, spent in entry["seconds"].items()},
-        frozenset(line for line, tests in lines_of.items() if "" in tests),
+        _at_import(root, scratch, modules),
+    )
+
+
+def _at_import(root: Path, scratch: Path, modules: Sequence[str]) -> frozenset[Line]:
+    """The lines that importing the modules runs. What a test file reads while it is collected is no more than data."""
+    data, script = scratch / "coverage-import", scratch / "imports.py"
+    names = [name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in modules]
+    script.write_text("".join(f"import {name}\n" for name in names), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "coverage",
+        "run",
+        f"--data-file={data}",
+        f"--include={root}/conformance/*",
+    ]
+    env = dict(os.environ, PYTHONPATH=str(root))
+    subprocess.run([*command, str(script)], cwd=root, env=env, check=True, capture_output=True)
+    measured = coverage.CoverageData(basename=str(data))
+    measured.read()
+    return frozenset(
+        (Path(name).relative_to(root).as_posix(), line)
+        for name in measured.measured_files()
+        for line in measured.lines(name) or ()
     )
 
 
 def _run(
     root: Path, scratch: Path, modules: Sequence[str], files: Sequence[str]
 ) -> tuple[dict[str, dict[str, list[int]]], dict[str, float]]:
-    """The lines that each test runs, by module ("" for what runs before any), and how long it takes."""
+    """The lines that each test runs, by module, and how long it takes."""
     data, times, config = scratch / "coverage", scratch / "times.json", scratch / "coveragerc"
     config.write_text("[run]\ninclude =\n" + "".join(f"    {root / name}\n" for name in modules))
     command = [

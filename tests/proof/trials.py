@@ -47,14 +47,6 @@ AHEAD = (
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A mutant with the tests to try, in this order. `test` ids are as pytest's, relative to the root."""
-
-    mutation: Mutation
-    tests: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a trial. `killer`: the test that failed, "(loops)" where none ended; "" if it lived."""
 
