@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from conformance.agentsmithy import FAILING_TOOL
@@ -18,6 +20,7 @@ from tests.support.agentsmithy_cases import (
     profile_of,
     prompt_of,
     prompted,
+    red,
     unsure,
     verdicts,
 )
@@ -69,6 +72,30 @@ def test_calls(made: str, order: str, once: list[int | None], in_order: list[int
     assert [found.event for found in said["AS-TOOL-01b"].findings] == in_order
     assert [found.event for found in said["AS-TOOL-01a"].findings] == once
     assert said["AS-TOOL-01a"].judged == len(set(made) - {" "})
+
+
+def test_a_stream_that_broke_off_is_held_to_its_calls_and_one_that_we_left_is_not() -> None:
+    script = turns([CALLS["A"]])
+    for events, ended, judged in (
+        ("A.", Ended.COMPLETE, 1),
+        ("A.", Ended.CLOSED_BY_US, 1),  # it had come to its end
+        ("A.", Ended.DEADLINE, 1),
+    ):
+        of = told(script, events)
+        made = replace(of.exchanges[0].transcript, ended=ended)
+        assert (
+            verdicts(Case(replace(of.observation, transcripts=(("stream", made),))))["AS-TOOL-01a"].judged
+            == judged
+        )
+    for ended, row in (
+        (Ended.COMPLETE, red),
+        (Ended.RESET, red),
+        (Ended.CLOSED_BY_US, unsure),
+        (Ended.CAPPED, unsure),
+    ):
+        body = [e for e in faithful(script, PROFILE) if e["type"] not in ("tool_call", "done")]
+        made = exchange(body, prompt=prompt_of(script), ended=ended)
+        assert "AS-TOOL-01a" in row(case("tools", {"stream": made}, [created(), prompted(script)]))
 
 
 def failing(calls: int, *, done: bool, ended: Ended) -> Case:

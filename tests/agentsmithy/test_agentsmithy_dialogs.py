@@ -153,6 +153,8 @@ def test_each_of_two_dialogs_is_accused_of_its_own() -> None:
     at = next(m.event.index for m in two().streams[0].messages if m.type == "tool_call")
     (twice,) = verdicts(two(lambda a, b: ([*a[:at], a[at], *a[at:]], b)))["AS-CONC-01"].findings
     assert twice.event == at + 1
+    (thrice,) = verdicts(two(lambda a, b: ([*a[:at], a[at], a[at], *a[at:]], b)))["AS-CONC-01"].findings
+    assert thrice.event == at + 2
 
 
 def test_a_dialog_that_cannot_be_judged_does_not_excuse_the_one_beside_it() -> None:
@@ -315,6 +317,12 @@ def test_a_slow_dialog_that_holds_up_another() -> None:
 
 def test_a_slow_dialog_that_holds_up_another_past_the_deadline() -> None:
     assert red(timed(40.0, ended=Ended.DEADLINE)) == {"AS-CONC-03", "AS-END-03"}
+
+
+def test_a_deadline_that_passed_within_the_bound_accuses_nobody() -> None:
+    bound = PROFILE.limits.dialog_delay
+    assert "AS-CONC-03" in red(timed(bound + 0.3, ended=Ended.DEADLINE))
+    assert "AS-CONC-03" not in red(timed(bound + 0.1, ended=Ended.DEADLINE))
 
 
 def test_a_slow_dialog_that_was_quick_proves_nothing() -> None:

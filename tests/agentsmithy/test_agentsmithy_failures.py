@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from conformance.rules.base import Case
+from conformance.script import say
 from conformance.transcript import Ended
 from tests.support.agentsmithy_bends import Bend, changed, event, events_of, index_of, insert, moved, without
 from tests.support.agentsmithy_cases import (
@@ -16,6 +17,7 @@ from tests.support.agentsmithy_cases import (
     case,
     created,
     exchange,
+    faithful,
     profile_of,
     prompt_of,
     prompted,
@@ -89,8 +91,11 @@ def test_a_refused_call_is_not_told_by_going_on() -> None:
 @pytest.mark.parametrize("name", ["error-in-stream", "cut-reset", "cut-close"])
 def test_a_call_that_broke_off_may_be_tried_again(name: str) -> None:
     row = FAILING[name]
-    first = script_of(name, PROFILE).said
+    script = script_of(name, PROFILE)
+    first, piece = script.said, script.turns[-1].text_chunks[0]
     for texts, good in (
+        ((piece, piece, piece), False),
+        ((piece, "and the rest."), True),
         ((first, "and the rest."), True),
         ((first, first, "and the rest."), True),
         (("Something else.",), True),
@@ -109,6 +114,9 @@ def test_a_failure_in_the_stream_may_be_told_without_words() -> None:
     assert "AS-ERR-01b" not in red(turn_case("error-in-stream", blank(events_of("error-in-stream"))))
     (found,) = verdicts(turn_case("error-status", blank(events_of("error-status"))))["AS-ERR-01a"].findings
     assert found.event == index_of(events_of("error-status"), "error")
+    both = insert(-1, event("error", error=""))(blank(events_of("error-status")))
+    (found,) = verdicts(turn_case("error-status", both))["AS-ERR-01a"].findings
+    assert found.event == index_of(both, "error")
     twice = insert(-1, event("error", error="the model failed"))
     both = twice(blank(events_of("error-status")))
     assert "AS-ERR-01a" not in red(turn_case("error-status", both))
@@ -134,6 +142,18 @@ def test_the_second_of_two_failures_is_judged_whatever_the_first_was() -> None:
         assert verdicts(two("error-status", first, events))["AS-ERR-01a"].judged == 2
 
 
+@pytest.mark.parametrize(("name", "row"), FAILING.items())
+def test_a_prompt_that_went_well_before_excuses_no_failure(name: str, row: str) -> None:
+    well, script = say("Hello."), script_of(name, PROFILE)
+    transcripts = {
+        "first": exchange(faithful(well, PROFILE), prompt=prompt_of(well)),
+        "second": exchange(without("error")(events_of(name)), prompt=prompt_of(script), opened_at=2.0),
+    }
+    actions = [created(), prompted(well, "first"), prompted(script, "second", at=2.0)]
+    judgement = verdicts(case(name, transcripts, actions))[row]
+    assert ([found.role for found in judgement.findings], judgement.judged) == (["second"], 1)
+
+
 def test_the_second_of_two_edits_is_judged_whatever_the_first_was() -> None:
     events = events_of("edit")
     untold = without("file_edit")(events)
@@ -152,6 +172,8 @@ def test_edits_are_told_at_the_event_that_is_wrong() -> None:
     assert found.event == index_of(events, "file_edit")
     (found,) = verdicts(turn_case("edit", without("file_edit")(events)))["AS-TOOL-02"].findings
     assert found.event == index_of(events, "tool_call")
+    (found,) = verdicts(turn_case("edit", changed("file_edit", file=7)(events)))["AS-TOOL-02"].findings
+    assert found.event == index_of(events, "file_edit")
     early = moved("file_edit", 0, index_of(events_of("edit"), "tool_call"))(events_of("edit"))
     (found,) = verdicts(turn_case("edit", early))["AS-TOOL-02"].findings
     assert found.event == index_of(early, "file_edit")

@@ -27,6 +27,15 @@ def test_segments_and_user_are_unknown_types_in_revision_1() -> None:
     assert len(said["AS-EVT-02"].findings) == 3  # each type is told once
 
 
+def test_a_type_that_nobody_knows_is_told_once_and_not_of_another() -> None:
+    odd = [event("x"), event("y"), event("x"), event("x")]
+    judgement = verdicts(turn_case("text", insert(2, *odd)(events_of("text"))))["AS-EVT-02"]
+    assert [found.event for found in judgement.findings] == [2, 3]
+    assert judgement.judged == len(events_of("text")) + 4
+    nameless = changed("chat", 0, type="")(events_of("text"))
+    assert verdicts(turn_case("text", nameless))["AS-EVT-02"].judged == len(nameless) - 1
+
+
 def test_strict_closes_the_schemas() -> None:
     events = changed("chat", 0, model="x")(events_of("text"))
     assert red(turn_case("text", events, profile=profile_of(strict=True))) == {"AS-EVT-01"}
