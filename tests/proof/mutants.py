@@ -2,7 +2,8 @@
 
     python tests/proof/mutants.py                        every mutant
     python tests/proof/mutants.py --module _framing      only modules whose path holds this
-    python tests/proof/mutants.py --survivors            only those that are not known to be killed
+    python tests/proof/mutants.py --survivors            only those that are not known to be killed,
+                                  --effort 12            by more tests than the likeliest
 
 cosmic-ray makes the mutants of the last commit. Each is tried in a process of its own by the tests that reach its line
 (as coverage measured, up to some seconds of them: those first that killed its neighbours, then quick ones that go
@@ -28,7 +29,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 # What the tests import beside the package: imported before any trial forks, so that none pays for it.
@@ -253,6 +254,9 @@ def main() -> int:
     parser.add_argument("--module", action="append", default=[], help="only modules whose path holds this")
     parser.add_argument("--survivors", action="store_true", help="only those that lived last time")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--effort", type=float, default=4.0, help="seconds of tests that a mutant has to live through"
+    )
     options = parser.parse_args()
     known = {each.mutant: each for each in _last()}
     began = time.monotonic()
@@ -270,7 +274,8 @@ def main() -> int:
         if not mutations:
             print("no mutant is chosen", file=sys.stderr)
             return 1
-        reach = measure(root, scratch, [path.relative_to(root).as_posix() for path in paths], REACH)
+        modules = [path.relative_to(root).as_posix() for path in paths]
+        reach = replace(measure(root, scratch, modules, REACH), effort=options.effort)
         print(f"{len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
         run = Run(root, scratch, reach, options.workers)
         run.all(mutations)

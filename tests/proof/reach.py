@@ -42,7 +42,6 @@ OTHERS = "_reference _probes _probe _driver _repoint _slow_link _linear _extras"
 AGAIN = "a_body_in_a_file or an_example_is_an_observation or is_said_to_follow or endless_line or with_and_without"
 CHOSEN = ("-k", f"not ({AGAIN})")
 TIMES = "MUTANTS_TIMES"  # the variable that names the file for `measure`
-EFFORT = 4.0  # seconds of tests (of the processor, traced) that a mutant has to live through
 # Of the generated examples so many are tried: read by `tests.support.generated_profile`.
 os.environ["SSE_GENERATED"] = "0.25"
 
@@ -67,6 +66,7 @@ class Reach:
     at_import: frozenset[Line]
     _ways: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict)
     _breadth: dict[str, int] = field(default_factory=dict)
+    effort: float = 4.0  # seconds of tests (of the processor, traced) that a mutant has to live through
 
     def of(self, module: str, line: int) -> list[str]:
         """The tests that run a line, those first that are quick and go ways of their own through the module.
@@ -103,7 +103,7 @@ class Reach:
         for each in zip_longest(*groups.values()):
             for test in each:
                 cost = 0.0 if test is None else self.seconds.get(test, 0.0)
-                if test is not None and (spent + cost <= EFFORT or not chosen):
+                if test is not None and (spent + cost <= self.effort or not chosen):
                     spent += cost
                     chosen.append(test)
         return sorted(chosen, key=lambda test: (0.01 + self.seconds.get(test, 0.0)) / share[test])
