@@ -86,12 +86,12 @@ def json_text(data: Any) -> str:
 
 def loads(text: str, *, where: str = "result") -> RunResult:
     """Read one result document. Raises `ResultError` where it is no result, damaged or truncated."""
-    return _run(_parsed(text, where), where)
+    return _run(parsed(text, where), where)
 
 
 def loads_all(text: str, *, where: str = "result") -> tuple[RunResult, ...]:
     """The same for a file that holds one document, or a list of them as `report json` writes it."""
-    raw = _parsed(text, where)
+    raw = parsed(text, where)
     if not isinstance(raw, list):
         return (_run(raw, where),)
     if not raw:
@@ -101,12 +101,12 @@ def loads_all(text: str, *, where: str = "result") -> tuple[RunResult, ...]:
 
 def read(path: Path) -> RunResult:
     """Read a result file with one document. Raises `ResultError`."""
-    return loads(_text(path), where=str(path))
+    return loads(read_text(path), where=str(path))
 
 
 def read_all(path: Path) -> tuple[RunResult, ...]:
     """Read a result file with one document or a list of them. Raises `ResultError`."""
-    return loads_all(_text(path), where=str(path))
+    return loads_all(read_text(path), where=str(path))
 
 
 def row_data(row: ResultRow) -> dict[str, Any]:
@@ -144,7 +144,8 @@ def declared_of(raw: Mapping[str, Any]) -> Declared:
     return Declared(pairs, tuple(raw["effects"]), raw["script"], raw["strict"])
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file. Raises `ResultError`."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -153,7 +154,8 @@ def _text(path: Path) -> str:
         raise ResultError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from None
 
 
-def _parsed(text: str, where: str) -> Any:
+def parsed(text: str, where: str) -> Any:
+    """The text's JSON value. Raises `ResultError`."""
     try:
         return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -171,7 +173,7 @@ def _run(raw: Any, where: str) -> RunResult:
     if "footer" not in raw:
         raise ResultError(f"{where}: truncated: there is no footer")
     for error in own_validator("result").iter_errors(raw):
-        raise ResultError(f"{where}: a damaged result: {_said(error.absolute_path, error.message)}")
+        raise ResultError(f"{where}: a damaged result: {said(error.absolute_path, error.message)}")
     footer = raw["footer"]
     try:
         rows = tuple(row_of(entry) for entry in raw["results"])
@@ -206,7 +208,8 @@ def _run(raw: Any, where: str) -> RunResult:
     return run
 
 
-def _said(path: Iterable[str | int], message: str) -> str:
+def said(path: Iterable[str | int], message: str) -> str:
+    """What a schema says of a member, in one line."""
     pointer = "".join(f"/{part}" for part in path)
     flat = " ".join(message.split())
     return f"{pointer or '/'}: {flat if len(flat) <= 200 else flat[:200] + '…'}"
@@ -253,8 +256,11 @@ __all__ = [
     "json_text",
     "loads",
     "loads_all",
+    "parsed",
     "read",
     "read_all",
+    "read_text",
     "row_data",
     "row_of",
+    "said",
 ]

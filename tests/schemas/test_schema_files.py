@@ -100,11 +100,12 @@ def test_own_schemas_are_known_by_name() -> None:
         "result",
         "catalogue",
         "lens",
+        "load",
         "deviations",
     ):
         assert own_validator(known).is_valid([]) is False
     with pytest.raises(
-        SchemaError, match="known are catalogue, deviations, evidence, examples, faults, lens, "
+        SchemaError, match="known are catalogue, deviations, evidence, examples, faults, lens, load, "
     ):
         own_validator("profil")
 
