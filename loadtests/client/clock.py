@@ -1,0 +1,125 @@
+"""When bytes arrived: the kernel's receive stamps (`SO_TIMESTAMPNS`) on the monotonic clock, or the time of the read.
+
+A busy process reads late, and the time of its read says more about itself than about the server. The kernel stamps
+a segment as it arrives (socket(7)). What one read returns is stamped once, with the arrival of its last segment.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+from gevent.monkey import get_original
+
+# Blocking calls of gevent's socket would switch greenlets; these are never blocked on, and the same with it or without.
+native_socket: Callable[..., socket.socket] = get_original("socket", "socket")
+
+READ_SIZE = 65_536  # bytes of one read at the most
+
+_SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
+_TIMESPEC = struct.Struct("@ll")
+_SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+_RENEWED = 1.0  # seconds for which an offset between the clocks is taken to hold: they are slewed, and set
+
+Receive = Callable[[socket.socket], tuple[bytes, float]]
+
+
+class _RealTime:
+    """Turns the kernel's wall-clock time into the monotonic clock's."""
+
+    __slots__ = ("_from", "_origin", "_until")
+
+    def __init__(self) -> None:
+        self._from = self._until = 0  # whole seconds of wall-clock time for which the offset was measured
+        self._origin = 0.0  # the monotonic time at `_from`
+
+    def monotonic(self, seconds: int, nanoseconds: int) -> float:
+        """Whole seconds are taken off first: a float has no nanoseconds left beside the seconds since 1970."""
+        if not self._from <= seconds < self._until:
+            self._measure(seconds)
+        return self._origin + (seconds - self._from) + nanoseconds * 1e-9
+
+    def _measure(self, seconds: int) -> None:
+        # The tightest of a few: between the readings of the two clocks, the process may lose the processor.
+        tries = []
+        for _ in range(5):
+            before = time.monotonic_ns()
+            real = time.time_ns()
+            after = time.monotonic_ns()
+            tries.append((after - before, before + (after - before) // 2 - real))
+        offset = min(tries)[1]
+        self._from, self._until = seconds, seconds + max(1, int(_RENEWED))
+        self._origin = (seconds * 1_000_000_000 + offset) * 1e-9
+
+
+_real_time = _RealTime()
+
+
+def receive_read(sock: socket.socket) -> tuple[bytes, float]:
+    """What a non-blocking socket has, and the time of this read. Raises `OSError`."""
+    return sock.recv(READ_SIZE), time.monotonic()
+
+
+def receive_kernel(sock: socket.socket) -> tuple[bytes, float]:
+    """What a non-blocking socket has, and when the last of it arrived. Raises `OSError`."""
+    data, ancillary, _, _ = sock.recvmsg(READ_SIZE, _SPACE)
+    if ancillary:
+        return data, _real_time.monotonic(*_TIMESPEC.unpack(ancillary[0][2]))
+    return data, time.monotonic()  # the end of the stream is no segment that could have a stamp
+
+
+def ask_for_stamps(sock: socket.socket) -> None:
+    """Before it is connected, so that the first bytes have one."""
+    if CLOCK == "kernel":
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def _stamps_work() -> bool:
+    """Whether this machine stamps what arrives over TCP: asked of it, not of a list of platforms."""
+    if sys.platform != "linux":
+        return False
+    listener, client = native_socket(), native_socket()
+    server: Any = None
+    try:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(1)
+        client.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        client.settimeout(1.0)
+        client.connect(listener.getsockname())
+        server, _ = listener.accept()
+        # The kernel begins to stamp a moment after it was first asked to.
+        deadline = time.monotonic() + 0.1
+        while time.monotonic() < deadline:
+            server.send(b".")
+            _, ancillary, _, _ = client.recvmsg(1, _SPACE)
+            if ancillary:
+                level, kind, stamp = ancillary[0]
+                found = (level, kind, len(stamp)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size)
+                return found and abs(_TIMESPEC.unpack(stamp)[0] - time.time()) < 2.0
+    except OSError:
+        return False
+    finally:
+        listener.close()
+        client.close()
+        if server is not None:
+            server.close()
+    return False
+
+
+CLOCK: Literal["kernel", "read"] = "kernel" if _stamps_work() else "read"
+receive: Receive = receive_kernel if CLOCK == "kernel" else receive_read
+
+__all__ = [
+    "CLOCK",
+    "READ_SIZE",
+    "Receive",
+    "ask_for_stamps",
+    "native_socket",
+    "receive",
+    "receive_kernel",
+    "receive_read",
+]
