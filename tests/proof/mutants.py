@@ -2,6 +2,7 @@
 
     python tests/proof/mutants.py                        every mutant
     python tests/proof/mutants.py --module _framing      only modules whose path holds this
+    python tests/proof/mutants.py --new                  only those not tried yet: goes on where a run was ended
     python tests/proof/mutants.py --survivors            only those that are not known to be killed,
                                   --effort 12            by more tests than the likeliest
 
@@ -13,9 +14,9 @@ Not counted: what changes wording alone (f-strings, titles, `__repr__`), annotat
 all but one or two of the many ways to replace one and the same comparison or sum, and of mutants that compile to the
 same instructions all but one (see `mutation.py`).
 
-Survivors are explained in `survivors.yaml`. What became of each mutant is kept in `.mutants.json` as long as it stands
-where it stood, and `reports/published/mutants.md` is written where that is known of all. Exit status 0 where at least
-90 % are killed and every survivor is explained, 1 otherwise.
+Survivors are explained in `survivors.yaml`. What became of each mutant is kept in `.mutants.jsonl` as soon as it is
+tried, for as long as it stands where it stood, and `reports/published/mutants.md` is written where that is known of
+all. Exit status 0 where at least 90 % are killed and every survivor is explained, 1 otherwise.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -47,7 +48,7 @@ from trials import Crew, Outcome, Warm, Watch, prepare_cold, run_cold, warm_sess
 
 PRELOADED = (httpx, httpx_sse, jsonschema, orjson, starlette.applications, uvicorn)
 ROOT = Path(__file__).resolve().parents[2]
-LAST = ROOT / ".mutants.json"
+LAST = ROOT / ".mutants.jsonl"
 REACH = ROOT / ".mutants.reach.json"
 PUBLISHED = ROOT / "reports/published/mutants.md"
 SURVIVORS = Path(__file__).with_name("survivors.yaml")
@@ -75,13 +76,12 @@ class Run:
     """All trials of one run: who is tried how, and what became of them."""
 
     def __init__(self, root: Path, scratch: Path, reach: Reach, workers: int) -> None:
-        self.tried: list[Tried] = []
         self._root = root
         self._scratch = scratch
         self._reach = reach
         self._watch = Watch(reach.seconds)
         self._workers = workers
-        self._total = 0
+        self._total = self._done = 0
         self._killers: dict[str, Counter[str]] = defaultdict(Counter)  # of each module's mutants
 
     def all(self, mutations: Sequence[Mutation]) -> None:
@@ -115,7 +115,7 @@ class Run:
                 hear.close()
                 warm_session(self._root, [*CHOSEN, *test_files(self._root)], self._watch, body)
                 with tell:
-                    json.dump([[asdict(t) for t in self.tried], [m.mutant.identity for m in cold]], tell)
+                    json.dump([mutation.mutant.identity for mutation in cold], tell)
                 status = 0
             finally:
                 sys.stdout.flush()
@@ -125,14 +125,17 @@ class Run:
             said = hear.read()
         if os.waitpid(child, 0)[1]:
             sys.exit(1)
-        rows, left = json.loads(said)
-        self.tried = [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in rows]
-        cold_ones = {tuple(each) for each in left}
-        self._cold([mutation for mutation in mutations if mutation.mutant.identity in cold_ones])
+        left = {tuple(each) for each in json.loads(said)}
+        self._done = self._total - len(left)
+        self._cold([mutation for mutation in mutations if mutation.mutant.identity in left])
 
     def _innocent(self, warm: Warm) -> None:
-        """Without a mutation none of the tests that killed may fail, alone as they were, or the trials say nothing."""
-        killers = Counter(each.killer for each in self.tried)
+        """Without a mutation none of the tests that killed may fail, alone as they were, or the trials say nothing.
+
+        What they killed is forgotten then.
+        """
+        tried = kept()
+        killers = Counter(each.killer for each in tried.values())
         told: list[Outcome] = []
         crew = Crew(self._workers, self._scratch, told.append)
         for test in warm.tests:
@@ -145,6 +148,8 @@ class Run:
             name = outcome.mutant.module
             print(f"{name} fails without a mutation, and killed {killers[name]}:\n{outcome.said}", flush=True)
         if guilty:
+            names = {outcome.mutant.module for outcome in guilty}
+            keep((each for each in tried.values() if each.killer not in names), "w")
             sys.exit(1)
 
     def _cold(self, mutations: Sequence[Mutation]) -> None:
@@ -179,12 +184,13 @@ class Run:
         self._add(Tried(mutant, state, outcome.killer, round(outcome.seconds, 3)))
 
     def _add(self, tried: Tried) -> None:
-        self.tried.append(tried)
+        keep([tried])
+        self._done += 1
         mutant = tried.mutant
         if tried.state != "killed":
             print(f"{tried.state} {mutant.module}:{mutant.line} {mutant.key}", flush=True)
-        if len(self.tried) % 200 == 0:
-            print(f"{len(self.tried)} of {self._total}", flush=True)
+        if self._done % 200 == 0:
+            print(f"{self._done} of {self._total}", flush=True)
 
 
 def _pipe():  # type: ignore[no-untyped-def]
@@ -252,37 +258,42 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--module", action="append", default=[], help="only modules whose path holds this")
-    parser.add_argument("--survivors", action="store_true", help="only those that lived last time")
+    parser.add_argument("--new", action="store_true", help="only those not tried yet")
+    parser.add_argument("--survivors", action="store_true", help="only those that are not known to be killed")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
         "--effort", type=float, default=4.0, help="seconds of tests that a mutant has to live through"
     )
     options = parser.parse_args()
-    known = {each.mutant: each for each in _last()}
+    known = kept()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as made:
         scratch = Path(made)
         root = clone(scratch)
         paths = [path for pattern in MODULES for path in sorted(root.glob(pattern))]
         every = [mutation for path in paths for mutation in mutants_of(root, path)]
-        mutations = [
+        chosen = [
             mutation
             for mutation in every
             if not options.module or any(name in mutation.mutant.module for name in options.module)
-            if not options.survivors or not _killed(known.get(mutation.mutant))
         ]
-        if not mutations:
+        if not chosen:
             print("no mutant is chosen", file=sys.stderr)
             return 1
-        modules = [path.relative_to(root).as_posix() for path in paths]
-        reach = replace(measure(root, scratch, modules, REACH), effort=options.effort)
-        print(f"{len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
-        run = Run(root, scratch, reach, options.workers)
-        run.all(mutations)
-        tried = run.tried
-    known |= {each.mutant: each for each in tried}
+        mutations = [
+            mutation
+            for mutation in chosen
+            if not options.new or mutation.mutant not in known
+            if not options.survivors or not _killed(known.get(mutation.mutant))
+        ]
+        if mutations:
+            modules = [path.relative_to(root).as_posix() for path in paths]
+            reach = replace(measure(root, scratch, modules, REACH), effort=options.effort)
+            print(f"{len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
+            Run(root, scratch, reach, options.workers).all(mutations)
+    known = kept()
     merged = [known[each.mutant] for each in every if each.mutant in known]
-    LAST.write_text(json.dumps([asdict(each) for each in merged]), encoding="utf-8")
+    keep(merged, "w")
     reasons = explained()
     if len(merged) == len(every):
         PUBLISHED.write_text(document(merged, reasons), encoding="utf-8")
@@ -296,9 +307,18 @@ def main() -> int:
     return 0 if killed >= GOAL * len(every) and not open_ones else 1
 
 
-def _last() -> list[Tried]:
-    rows = json.loads(LAST.read_text(encoding="utf-8")) if LAST.exists() else []
-    return [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in rows]
+def kept() -> dict[Mutant, Tried]:
+    """What is known of each mutant; of one tried again, the last trial counts."""
+    lines = LAST.read_text(encoding="utf-8").splitlines() if LAST.exists() else []
+    rows = [json.loads(line) for line in lines]
+    tried = [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in rows]
+    return {each.mutant: each for each in tried}
+
+
+def keep(tried: Iterable[Tried], mode: str = "a") -> None:
+    """Add to what is kept, or (`mode` "w") take the place of it."""
+    with LAST.open(mode, encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(each)) + "\n" for each in tried)
 
 
 def _killed(tried: Tried | None) -> bool:
