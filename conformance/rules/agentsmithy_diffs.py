@@ -61,7 +61,7 @@ def _name(line: str) -> str:
 
 def _hunks(lines: list[str], at: int) -> str:
     seen = 0
-    while at < len(lines) and any(lines[at:]):
+    while any(lines[at:]):
         head = _HUNK.match(lines[at])
         if head is None:
             return f"line {at + 1} is neither a hunk's head nor part of a hunk"

@@ -41,6 +41,10 @@ def test_a_unified_diff_of_its_file(diff: str) -> None:
     assert problem_of(diff, "/w/other.txt")
 
 
+def test_only_the_header_names_the_file() -> None:
+    assert problem_of(HEADER + "@@ -1 +1 @@ see /w/other.txt\n-a\n+b\n", "/w/other.txt")
+
+
 @pytest.mark.parametrize(
     "diff",
     [

@@ -129,6 +129,7 @@ def test_symbolic_links_of_the_workspace_are_resolved() -> None:
         ("/somewhere/sse-conformance-edit.txt", set()),
         ("C:\\work\\sse-conformance-edit.txt", set()),
         ("sse-conformance-edit.txt", {"AS-TOOL-02"}),
+        ("somewhere/sse-conformance-edit.txt", {"AS-TOOL-02"}),
         ("/somewhere/not-sse-conformance-edit.txt", {"AS-TOOL-02"}),
     ],
 )

@@ -2,8 +2,7 @@
 
     python tests/proof/mutants.py                        every mutant
     python tests/proof/mutants.py --module _framing      only modules whose path holds this
-    python tests/proof/mutants.py --new                  only those not tried yet: goes on where a run was ended
-    python tests/proof/mutants.py --survivors            only those that are not known to be killed,
+    python tests/proof/mutants.py --open                 only those not tried yet, and survivors without a reason,
                                   --effort 12            by more tests than the likeliest
 
 cosmic-ray makes the mutants of the last commit. Each is tried in a process of its own by the tests that reach its line
@@ -258,14 +257,15 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--module", action="append", default=[], help="only modules whose path holds this")
-    parser.add_argument("--new", action="store_true", help="only those not tried yet")
-    parser.add_argument("--survivors", action="store_true", help="only those that are not known to be killed")
+    parser.add_argument(
+        "--open", action="store_true", help="only those not tried yet, and survivors without a reason"
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
         "--effort", type=float, default=4.0, help="seconds of tests that a mutant has to live through"
     )
     options = parser.parse_args()
-    known = kept()
+    known, reasons = kept(), explained()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as made:
         scratch = Path(made)
@@ -283,8 +283,7 @@ def main() -> int:
         mutations = [
             mutation
             for mutation in chosen
-            if not options.new or mutation.mutant not in known
-            if not options.survivors or not _killed(known.get(mutation.mutant))
+            if not options.open or _is_open(known.get(mutation.mutant), reasons)
         ]
         if mutations:
             modules = [path.relative_to(root).as_posix() for path in paths]
@@ -294,11 +293,10 @@ def main() -> int:
     known = kept()
     merged = [known[each.mutant] for each in every if each.mutant in known]
     keep(merged, "w")
-    reasons = explained()
     if len(merged) == len(every):
         PUBLISHED.write_text(document(merged, reasons), encoding="utf-8")
     killed = sum(each.state == "killed" for each in merged)
-    open_ones = [e for e in merged if e.state != "killed" and (e.mutant.module, e.mutant.key) not in reasons]
+    open_ones = [each for each in merged if _is_open(each, reasons)]
     print(
         f"{killed} of {len(merged)} killed: {killed / len(merged):.1%}; "
         f"{len(open_ones)} survivors without a reason; {len(every) - len(merged)} not tried yet; "
@@ -321,8 +319,11 @@ def keep(tried: Iterable[Tried], mode: str = "a") -> None:
         file.writelines(json.dumps(asdict(each)) + "\n" for each in tried)
 
 
-def _killed(tried: Tried | None) -> bool:
-    return tried is not None and tried.state == "killed"
+def _is_open(tried: Tried | None, reasons: dict[tuple[str, str], str]) -> bool:
+    """Whether a mutant was not tried yet, or lived without a reason."""
+    if tried is None:
+        return True
+    return tried.state != "killed" and (tried.mutant.module, tried.mutant.key) not in reasons
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def begun(cap: int = MAX_EVENT) -> Framer:
         (b"data: x\rdata: y\r", None),
         (b"data: x\r\ndata: y\r\n", None),
         (b"data: x\rid: 1\n", None),
+        (b"data: x\ry\n", None),
         (b"data: x\nid: 1\r", None),
         (b"data: x\nid: 1\r\n", None),
         (b"data: x\rid: 1\r\n", None),
