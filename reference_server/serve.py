@@ -20,7 +20,7 @@ from typing import NoReturn
 import uvicorn
 
 from reference_server.app import App
-from reference_server.faults.catalogue import entries
+from reference_server.faults.catalogue import UnknownFaultError, choose, entries
 from reference_server.scenarios import ScenarioError, Scenarios, load, shipped
 from reference_server.settings import Auth, RateLimit, Settings
 
@@ -142,7 +142,9 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
         help="events kept for a subscriber that does not read (%(default)s)")  # fmt: skip
     add("--allow-faults", action="store_true",
         help="let requests choose a fault or variant by the header X-Reference-Fault")  # fmt: skip
-    add("--fault", metavar="NAME", help="be wrong (or odd) in this way on every request; implies leave")
+    add("--fault", metavar="NAME",
+        help="be wrong (or odd) in this way on every request; NAME:PARAMETER=N,... where it has some; "
+        "implies leave")  # fmt: skip
     add("--list-faults", action="store_true", help="print the faults and variants and exit")
     add("--log-level", choices=LEVELS, default=default.log_level, help="(%(default)s)")
     given = parser.parse_args(argv)
@@ -153,12 +155,15 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
         raise SystemExit(0)
     if given.list_faults:
         for entry in entries().values():
-            print(f"{entry.kind:8} {entry.name:36} {entry.breaks or '-':12} {entry.summary}")
+            says = entry.breaks or ",".join(entry.moves) or "-"
+            numbers = "".join(f" {name}={number}" for name, number in entry.parameters)
+            print(f"{entry.kind:8} {entry.name:36} {says:12} {entry.summary}{numbers and ' With' + numbers}")
         raise SystemExit(0)
-    if given.fault is not None and given.fault not in entries():
-        raise UsageError(
-            f"argument --fault: no fault or variant is named {given.fault!r} (see --list-faults)"
-        )
+    if given.fault is not None:
+        try:
+            choose(given.fault)
+        except UnknownFaultError as error:
+            raise UsageError(f"argument --fault: {error}") from None
     if not 0 <= given.port <= 65535:
         raise UsageError(f"argument --port: {given.port} is not a port")
     # a period of hours is as good as none; infinity breaks the clock

@@ -14,7 +14,7 @@ REVISIONS = ("agentsmithy/1", "agentsmithy/2", "penguin/1", "penguin/2", "openco
 
 
 class UnknownFaultError(ValueError):
-    """A fault or variant that is not in the catalogue. One line."""
+    """A fault or variant, or a parameter of one, that is not in the catalogue. One line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,13 @@ class Entry:
     it may cause. `serve` are further arguments of the server under which it shows, `declare` further
     members of the target's capabilities; `judge`: ids to which its judgement is restricted, where the rest
     of a run is beside the point.
+
+    Of kind "load" is what no requirement shows and a load test finds: `moves` are the counts and measures by
+    which it does, the one that names it first. `parameters` can be chosen, and have these defaults.
     """
 
     name: str
-    kind: str  # "fault" or "variant"
+    kind: str  # "fault", "variant" or "load"
     area: str
     summary: str
     revisions: tuple[str, ...]
@@ -39,6 +42,21 @@ class Entry:
     serve: tuple[str, ...]
     declare: tuple[tuple[str, Any], ...]
     judge: tuple[str, ...]
+    moves: tuple[str, ...]
+    parameters: tuple[tuple[str, int], ...]
+
+    @property
+    def judged(self) -> bool:
+        """Whether the conformance suite shows it, by turning red or by staying green."""
+        return self.kind != "load"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An entry, and its parameters as they were chosen."""
+
+    entry: Entry
+    parameters: dict[str, int]
 
 
 @cache
@@ -62,11 +80,29 @@ def find(name: str) -> Entry:
     return entry
 
 
+def choose(text: str) -> Choice:
+    """The entry that is meant by `NAME` or `NAME:PARAMETER=N,…`. Raises `UnknownFaultError`."""
+    name, _, given = text.partition(":")
+    entry = find(name)
+    parameters = dict(entry.parameters)
+    for each in given.split(",") if given else ():
+        key, _, number = each.partition("=")
+        if key not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise UnknownFaultError(f"{name} has no parameter {key!r} (it has: {known})")
+        if not (number.isascii() and number.isdigit() and len(number) < 10):
+            raise UnknownFaultError(f"the parameter {key} of {name} must be a whole number, not {number!r}")
+        parameters[key] = int(number)
+    if parameters.get("every") == 0:
+        raise UnknownFaultError(f"the parameter every of {name} must be at least 1")
+    return Choice(entry, parameters)
+
+
 def _entry(area: str, data: dict[str, Any]) -> Entry:
     revisions = data.get("revisions", "all")
     return Entry(
         name=data["name"],
-        kind="fault" if "breaks" in data else "variant",
+        kind="fault" if "breaks" in data else "load" if "moves" in data else "variant",
         area=area,
         summary=data["summary"],
         revisions=REVISIONS if revisions == "all" else tuple(revisions),
@@ -76,4 +112,6 @@ def _entry(area: str, data: dict[str, Any]) -> Entry:
         serve=tuple(data.get("serve", ())),
         declare=tuple(sorted(data.get("declare", {}).items())),
         judge=tuple(data.get("judge", ())),
+        moves=tuple(data.get("moves", ())),
+        parameters=tuple(data.get("parameters", {}).items()),
     )

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reference_server.agent import AgentEvent
 from reference_server.bus import Filter, Gap, Published, Subscriber
 from reference_server.faults import __path__ as here
-from reference_server.faults.catalogue import find
+from reference_server.faults.catalogue import choose
 from reference_server.seam import Deviation
 from reference_server.session import Event, Session
 
@@ -240,17 +240,22 @@ def implemented() -> frozenset[str]:
     return frozenset(_hooks)
 
 
-def build(name: str) -> Deviation:
-    """The deviation of that name, with a fresh memory. Raises `UnknownFaultError`."""
-    find(name)
+def parameter(memory: Memory, name: str) -> int:
+    """A parameter of the deviation that has this memory."""
+    return int(memory["parameters"][name])
+
+
+def build(chosen: str) -> Deviation:
+    """The deviation of that name, and parameters if any, with a fresh memory. Raises `UnknownFaultError`."""
+    choice = choose(chosen)
     implemented()
-    return _Hooked(_hooks[name])
+    return _Hooked(_hooks[choice.entry.name], choice.parameters)
 
 
 class _Hooked(Deviation):
-    def __init__(self, hooks: dict[str, Any]) -> None:
+    def __init__(self, hooks: dict[str, Any], parameters: dict[str, int]) -> None:
         self._hooks = hooks
-        self._memory: Memory = {}
+        self._memory: Memory = {"parameters": parameters} if parameters else {}
 
     async def serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         out = _Out(self._hooks, self._memory, scope, send)

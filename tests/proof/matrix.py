@@ -166,7 +166,8 @@ def chosen(given: argparse.Namespace) -> list[tuple[Entry, str]]:
     return [
         (entry, revision)
         for entry in entries().values()
-        if (not given.only or entry.name in given.only)
+        if entry.judged
+        and (not given.only or entry.name in given.only)
         and (not given.area or entry.area in given.area)
         and (not given.breaks or entry.breaks in given.breaks)
         and (not given.kind or entry.kind == given.kind)
@@ -231,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the matrix, or a part of it."""
     options = parser()
     given = options.parse_args(argv)
-    unknown = set(given.only) - entries().keys()
+    unknown = set(given.only) - {entry.name for entry in entries().values() if entry.judged}
     if unknown:
         options.error(f"not in the catalogue: {', '.join(sorted(unknown))}")
     work = chosen(given)

@@ -94,6 +94,28 @@ def test_an_unknown_name_is_said() -> None:
         build("nonsense")
 
 
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("delta-lost:over=1", r"has no parameter 'over' \(it has: none\)"),
+        ("loses-under-load:under=1", r"has no parameter 'under' \(it has: over, every\)"),
+        ("loses-under-load:over=-1", "must be a whole number, not '-1'"),
+        ("loses-under-load:over", "must be a whole number, not ''"),
+        ("loses-under-load:every=0", "must be at least 1"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_said(chosen: str, said: str) -> None:
+    with pytest.raises(UnknownFaultError, match=said):
+        build(chosen)
+
+
+def test_what_only_load_shows_says_what_finds_it_and_is_not_judged_by_the_suite() -> None:
+    loaded = [entry for entry in entries().values() if not entry.judged]
+    assert len(loaded) >= 15
+    assert all(entry.moves and dict(entry.parameters).get("over") for entry in loaded)
+    assert not any(entry.breaks or entry.follows or entry.judge for entry in loaded)
+
+
 def test_a_deviation_has_a_memory_of_its_own() -> None:
     first, second = build("delta-lost"), build("delta-lost")
     assert first is not second
