@@ -157,7 +157,7 @@ def streams_of_one_dialog(case: Case) -> Judgement:
                     "One of two streams of a dialog is not whole",
                     expected="the whole text of one of the two prompts",
                     observed=problem,
-                    at=heard.at(0),
+                    at=first(exchange, "chat"),
                 )
             )
     return Judgement(tuple(findings), judged, tuple(notes), inconclusive)

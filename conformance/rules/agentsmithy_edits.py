@@ -151,7 +151,7 @@ def _edited(call: ToolCall, profile: Profile) -> str:
 def _roots(case: Case) -> tuple[str, ...]:
     """The workspace as the profile names it, and with symbolic links resolved where the probe saw that."""
     roots = {case.profile.workspace, case.observation.fact("workspace")}
-    return tuple(sorted(_normal(root) for root in roots if isinstance(root, str) and root))
+    return tuple(sorted(_normal(root) for root in roots if isinstance(root, str)))
 
 
 def _is_file(message: Message, path: str, roots: tuple[str, ...]) -> bool:

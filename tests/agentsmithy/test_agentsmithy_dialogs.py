@@ -32,12 +32,12 @@ PROFILE = profile_of()
 # ------------------------------------------------------------------------- turns of one dialog
 
 
-def three_turns(*, third: Any = None) -> Case:
+def three_turns(**bends: Any) -> Case:
     played = []
-    for number, script in enumerate(several(PROFILE), start=1):
+    for number, script in zip(("first", "second", "third"), several(PROFILE), strict=True):
         events = faithful(script, PROFILE, dialog="D")
-        if number == 3 and third is not None:
-            events = third(events)
+        if bend := bends.get(number):
+            events = bend(events)
         played.append((f"turn-{number}", script, "D", events))
     return streams_case("several-turns", *played)
 
@@ -58,6 +58,18 @@ def test_defects_that_show_in_the_third_turn_alone() -> None:
     ]
     for bend, broken in last:
         assert red(three_turns(third=bend)) == broken
+
+
+def test_a_first_turn_without_its_end_does_not_excuse_the_third() -> None:
+    def lost(events: Events) -> Events:
+        return [e for e in events if e["type"] != "chat"]
+
+    broken_off = three_turns(first=lambda e: e[:3], third=lost)
+    assert [found.role for found in verdicts(broken_off)["AS-TXT-01"].findings] == ["turn-third"]
+    taken = three_turns(first=lambda e: [*e[:3], event("error", "D", error="x"), e[-1]], third=lost)
+    judgement = verdicts(taken)["AS-TXT-01"]
+    assert [found.role for found in judgement.findings] == ["turn-first", "turn-third"]
+    assert judgement.judged == 3
 
 
 def test_a_given_id_counts_from_the_first_stream_on_also_without_a_creation() -> None:
@@ -242,6 +254,8 @@ def test_a_second_stream_may_be_turned_away() -> None:
 def test_streams_of_one_dialog_that_mix() -> None:
     mixed = [*bravo()[:3], alpha()[2], *bravo()[3:]]
     assert red(shared(alpha(), mixed)) == {"AS-CONC-02"}
+    (found,) = verdicts(shared(alpha(), mixed))["AS-CONC-02"].findings
+    assert (found.role, found.event) == ("second", [each["type"] for each in mixed].index("chat"))
 
 
 def test_a_second_stream_that_is_cut_short() -> None:

@@ -179,6 +179,8 @@ def test_a_history_that_cannot_be_judged_does_not_excuse_another() -> None:
             assert [found.role for found in judgement.findings] == ["b"]
             assert judgement.inconclusive
             assert judgement.judged == 1
+    unread = verdicts(acted(of, read(of, "A", status=404), wrong))["AS-CONC-04"]
+    assert "HTTP 404" in unread.inconclusive
     assert "AS-CONC-04" in unsure(acted(of, wrong, prompts=False))
 
 

@@ -113,6 +113,8 @@ def test_the_request_of_an_unknown_dialog_may_open_another() -> None:
     of = turn_case("text", [{**e, "dialog_id": "other"} for e in events_of("text")])
     unknown = type(of)(replace(of.observation, actions=of.observation.actions_of("prompt")))
     assert red(unknown) == set()
+    assert verdicts(unknown)["AS-EVT-03"].judged == len(events_of("text"))
+    assert verdicts(of)["AS-EVT-03"].judged == len(events_of("text")) + 1  # its request's id, too
 
 
 def test_symbolic_links_of_the_workspace_are_resolved() -> None:

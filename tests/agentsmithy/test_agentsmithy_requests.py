@@ -69,6 +69,7 @@ def test_what_a_bad_request_gets(name: str, answer: Transcript, broken: set[str]
 @pytest.mark.parametrize("answer", [stream("user", "error", "done"), refusal(200), refusal(500)])
 def test_no_user_message_is_a_warning_alone(answer: Transcript) -> None:
     assert red(bad({NO_USER.name: answer})) == {"AS-REQ-01c"}
+    assert verdicts(bad({NO_USER.name: answer}))["AS-REQ-01c"].judged == len(BAD_REQUESTS) + 1
 
 
 def test_requests_that_were_not_sent_any_more_are_not_counted() -> None:
@@ -146,3 +147,5 @@ def test_a_large_body() -> None:
     assert red(large(refusal(500), served)) == {"AS-REQ-06"}
     assert red(large(refusal(413), dead)) == {"AS-REQ-06"}
     assert unsure(large(exchange(answered=False, ended=Ended.RESET), served)) == {"AS-REQ-06"}
+    for role in ("big", "after"):  # the other one was not sent
+        assert unsure(case("big-body", {role: refusal(413)}, profile=profile)) == {"AS-REQ-06"}

@@ -106,6 +106,7 @@ def request(*messages: Any) -> bytes:
         (request({"role": "user", "content": "test"}, {"role": "user", "content": "last"}), 1, True),
         (request({"role": "user", "content": "test "}), 1, True),
         (request({"role": "user", "content": ["test"]}), 0, False),
+        (request({"role": "user", "content": "test"}, {"role": "user", "content": ["test"]}), 0, False),
         (request({"role": "user"}), 0, False),
         (request({"role": "assistant", "content": "test"}), 0, False),
         (request(), 0, False),
