@@ -119,15 +119,22 @@ def _judgeable(play: Play) -> tuple[Said | None, str]:
 
 def _matches(play: Play) -> Iterator[_Match]:
     assert play.stream is not None
-    told = tuple(events(play.stream, "tool_call"))
     made: list[tuple[int, ToolCall]] = [
         (number, call) for number, turn in enumerate(play.script.turns) for call in turn.tools
     ]
+    told = [(message, _made(message, made)) for message in events(play.stream, "tool_call")]
     for index, (number, call) in enumerate(made):
         if any(_same(call, earlier) for _, earlier in made[:index]):
             continue
         wanted = sum(_same(call, other) for _, other in made)
-        yield _Match(number, call, wanted, tuple(message for message in told if is_call(message, call)))
+        found = tuple(message for message, its in told if its is not None and _same(call, its))
+        yield _Match(number, call, wanted, found)
+
+
+def _made(message: Message, made: list[tuple[int, ToolCall]]) -> ToolCall | None:
+    """The scripted call that an event tells of: of several that fit, the one with the most args of its own."""
+    fitting = (call for _, call in made if is_call(message, call))
+    return max(fitting, key=lambda call: len(call.args), default=None)
 
 
 def _same(call: ToolCall, other: ToolCall) -> bool:

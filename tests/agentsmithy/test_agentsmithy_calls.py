@@ -27,6 +27,7 @@ from tests.support.agentsmithy_cases import (
 
 PROFILE = profile_of()
 CALLS = {"A": read_call(PROFILE, "one"), "B": read_call(PROFILE, "two"), "C": read_call(PROFILE, "three")}
+CALLS["D"] = replace(CALLS["A"], args={**CALLS["A"].args, "from": 7})  # what tells of it would tell of A, too
 
 
 def turns(*calls: list[ToolCall]) -> Script:
@@ -64,6 +65,12 @@ def told(script: Script, order: str) -> Case:
         ("AA BC", "AACB.", [], [3]),
         ("A B", "A.B", [7], []),  # after the text of the call that follows
         ("A B", ".", [None, None], []),
+        ("AD", "AD.", [], []),
+        ("AD", "DA.", [], [1]),
+        ("DA", "DA.", [], []),
+        ("AD", "D.", [1], []),
+        ("AD", "A.", [1], []),
+        ("AD", "ADD.", [3], []),
     ],
 )
 def test_calls(made: str, order: str, once: list[int | None], in_order: list[int]) -> None:
