@@ -106,11 +106,12 @@ class _NamedEvents(StreamRule):
         if not name or name == b"message" or self._knows(message.type) is not self.documented:
             return ()
         key = (name, message.type)
-        if key in self._seen or len(self._seen) >= NAMES:
-            self._seen[key] = self._seen.get(key, 0) + 1
-            return ()
-        self._seen[key] = 1
-        return (self._named(message, name),)
+        if key in self._seen:
+            self._seen[key] += 1
+        elif len(self._seen) < NAMES:
+            self._seen[key] = 1
+            return (self._named(message, name),)
+        return ()
 
     def takes(self, run: Run) -> bool:
         """An ordinary event has no name."""

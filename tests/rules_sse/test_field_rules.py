@@ -137,9 +137,21 @@ def test_another_named_event(data: bytes) -> None:
 
 
 def test_each_name_is_found_once_and_counted() -> None:
-    judgement = judged("SSE-EVT-02a", case((b"event: chat\n" + CHAT + b"\n\n") * 9))
-    assert len(judgement.findings) == 1
-    assert "on 9 chat events" in judgement.notes[0]
+    for times in (1, 2, 9):
+        judgement = judged("SSE-EVT-02a", case((b"event: chat\n" + CHAT + b"\n\n") * times))
+        assert len(judgement.findings) == 1
+        assert [f"on {times} chat events" in note for note in judgement.notes] == [True] * (times > 1)
+
+
+def test_names_are_told_apart_up_to_a_number() -> None:
+    rule = fields.NoHiddenEvents(case(CHAT).streams[0].context)
+    named = b"".join(
+        b"event: %d\n%b\n\n" % (number % (fields.NAMES + 5), CHAT) for number in range(fields.NAMES + 9)
+    )
+    messages = case(named).streams[0].messages
+    assert sum(len(list(rule.feed(message))) for message in messages) == fields.NAMES
+    rule.close(Ended.COMPLETE)
+    assert len(rule.notes) == 4  # those that came again
 
 
 def test_the_empty_name_and_the_last_name_count() -> None:
@@ -179,6 +191,14 @@ def test_an_id_twice() -> None:
     judgement = judged("SSE-EVT-04", case(body))
     assert [f.event for f in judgement.findings] == [2]
     assert "first on event 0" in judgement.findings[0].observed
+
+
+@pytest.mark.parametrize(("repeated", "found"), [(b"1", [2]), (b"2", [])])
+def test_the_newest_id_of_a_run_is_its_last(repeated: bytes, found: list[int]) -> None:
+    body = b"id: 1\n" + CHAT + b"\n\nid: 2\n" + CHAT + b"\n\n: the run ends here\n\n"
+    frame = b"id: " + repeated + b'\ndata: {"type": "server.heartbeat"}\n\n'
+    judgement = judged("SSE-EVT-04", case(body + frame, protocol="penguin/2"))
+    assert [f.event for f in judgement.findings] == found
 
 
 def test_ids_of_two_streams_may_be_the_same() -> None:

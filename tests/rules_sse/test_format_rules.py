@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from conformance.rules.everywhere import SHOWN
 from conformance.transcript import Ended
 from tests.support.sse_cases import case, judged, transcript
 
@@ -222,3 +223,22 @@ def test_plain_answers_are_not_judged() -> None:
     answer = transcript(b'{"detail": "\xff"}', status=422, headers=(("content-type", "application/json"),))
     for requirement in FORMAT:
         assert judged(requirement, case(answer)).judged == 0
+
+
+@pytest.mark.parametrize(
+    ("requirement", "block"),
+    [
+        ("SSE-FMT-01", b"data: \xff\n\n"),
+        ("SSE-FMT-02", b"data: 1\n" + BOM + b"\n\n"),
+        ("SSE-FMT-04a", b"data: 1\n\n{}\n\n"),
+        ("SSE-FMT-04b", b"data: 1\nfield%d\n\n"),
+        ("SSE-EVT-03a", b"id: \0\n\n"),
+        ("SSE-EVT-03b", b"retry: x\n\n"),
+    ],
+)
+def test_findings_beyond_the_shown_are_counted(requirement: str, block: bytes) -> None:
+    for more in (-1, 0, 1, 2):
+        body = b"".join(block.replace(b"%d", b"%d" % number) for number in range(SHOWN + more))
+        judgement = judged(requirement, case(body))
+        assert len(judgement.findings) == min(SHOWN + more, SHOWN)
+        assert [f": {more} more " in note for note in judgement.notes] == [True] * (more > 0)
