@@ -7,7 +7,7 @@ measured enough beyond it to know it, and a time only by more than a millisecond
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -114,6 +114,33 @@ def compare_loads(old: LoadResult, new: LoadResult, tolerance: float = DEFAULT_T
     )
 
 
+def compare_all_loads(
+    old: Sequence[LoadResult], new: Sequence[LoadResult], tolerance: float = DEFAULT_TOLERANCE
+) -> tuple[LoadComparison, ...]:
+    """Each new run with its older one: the only one there is, or the one of the same load, and of the same target.
+
+    Raises `ValueError` with one line where that leaves none, or a choice.
+    """
+    if len(old) == len(new) == 1:
+        return (compare_loads(old[0], new[0], tolerance),)
+    made = []
+    for run in new:
+        alike = [one for one in old if _load(one) == _load(run)]
+        alike = [one for one in alike if one.target == run.target] or alike
+        if len(alike) != 1:
+            many = "none" if not alike else f"{len(alike)} of them"
+            raise ValueError(
+                f"{', '.join(run.protocols)} by {run.users} users ({run.shape}) has no older run to itself: "
+                f"expected one of the same load, there are {many}"
+            )
+        made.append(compare_loads(alike[0], run, tolerance))
+    return tuple(made)
+
+
+def _load(run: LoadResult) -> tuple[object, ...]:
+    return tuple(getattr(run, name) for name in _SETTINGS)
+
+
 def _integrity(old: LoadResult, new: LoadResult) -> Iterator[Measure]:
     for metric in (*INTEGRITY, "errors"):
         shares = []
@@ -174,6 +201,7 @@ __all__ = [
     "LoadComparison",
     "Measure",
     "Trend",
+    "compare_all_loads",
     "compare_loads",
     "differences",
     "parse_tolerance",

@@ -21,12 +21,12 @@ INTEGRITY = ("lost", "doubled", "reordered", "altered", "leaked", "invalid", "un
 DISTRIBUTIONS = {
     "connect": "until the connection stood (TCP, and TLS where it is used)",
     "headers": "from the request to the response head",
-    "ttfe": "time to first event: from the request, or from the prompt, to the first event",
-    "ttfc": "time to first content: from the prompt to the first text of the answer",
+    "ttfe": "from the request, or from the prompt, to the first event",
+    "ttfc": "from the prompt to the first text of the answer",
     "gap": "between two events of a stream",
     "stall": "the longest gap of each stream",
-    "delay": "delivery delay: from the moment at which an event was due to its arrival",
-    "skew": "fan-out skew: from the first subscriber that had an event to the last",
+    "delay": "from the moment at which an event was due to its arrival",
+    "skew": "from the first subscriber that had an event to the last",
     "duration": "a whole stream",
     "reconnect": "from a lost connection to the first event of the next",
 }

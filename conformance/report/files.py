@@ -91,7 +91,11 @@ def loads(text: str, *, where: str = "result") -> RunResult:
 
 def loads_all(text: str, *, where: str = "result") -> tuple[RunResult, ...]:
     """The same for a file that holds one document, or a list of them as `report json` writes it."""
-    raw = parsed(text, where)
+    return all_of(parsed(text, where), where)
+
+
+def all_of(raw: Any, where: str) -> tuple[RunResult, ...]:
+    """The same for a JSON value. Raises `ResultError`."""
     if not isinstance(raw, list):
         return (_run(raw, where),)
     if not raw:
@@ -249,6 +253,7 @@ def _lane(raw: Mapping[str, Any]) -> Lane:
 __all__ = [
     "FORMAT",
     "ResultError",
+    "all_of",
     "declared_of",
     "document",
     "dumps",

@@ -106,7 +106,11 @@ def loads(text: str, *, where: str = "result") -> LoadResult:
 
 def loads_all(text: str, *, where: str = "result") -> tuple[LoadResult, ...]:
     """The same for a file that holds one document or a list of them."""
-    raw = parsed(text, where)
+    return all_of(parsed(text, where), where)
+
+
+def all_of(raw: Any, where: str) -> tuple[LoadResult, ...]:
+    """The same for a JSON value. Raises `ResultError`."""
     if not isinstance(raw, list):
         return (_result(raw, where),)
     if not raw:
@@ -187,4 +191,4 @@ def _row(raw: Mapping[str, Any]) -> Row:
     return Row(**{**raw, "stalls": tuple((start, end) for start, end in raw["stalls"])})
 
 
-__all__ = ["FORMAT", "document", "dumps", "dumps_all", "loads", "loads_all", "read", "read_all"]
+__all__ = ["FORMAT", "all_of", "document", "dumps", "dumps_all", "loads", "loads_all", "read", "read_all"]

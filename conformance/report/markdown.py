@@ -93,6 +93,7 @@ def environment() -> Environment:
         "cell_code": cell_code,
         "command": command,
         "prose": prose,
+        "ready": Ready,
         "mark": mark,
         "kind": _KINDS.__getitem__,
     }

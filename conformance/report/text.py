@@ -18,7 +18,7 @@ _LONGEST = 300  # characters of one text of a server
 def render(runs: Sequence[RunResult], compared: Compared | None = None) -> str:
     """What changed, if older results are given; what fails, warns or is open; one line for each run."""
     sections = [(run, attention(run)) for run in runs]
-    shown = _environment().get_template("report.txt").render(sections=sections, compared=compared)
+    shown = environment().get_template("report.txt").render(sections=sections, compared=compared)
     return shown.rstrip("\n") + "\n"
 
 
@@ -29,7 +29,8 @@ def attention(run: RunResult) -> list[ResultRow]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The template engine of every plain text of ours: what a terminal would obey is shown as an escape."""
     made = Environment(
         loader=PackageLoader("conformance.report", "templates"),
         autoescape=False,  # nothing is markup here; `finalize` shows what a terminal would obey

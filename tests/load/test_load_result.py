@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conformance.load_compare import compare_loads
 from conformance.load_result import (
     DISTRIBUTIONS,
     ERRORS,
@@ -30,8 +31,9 @@ from conformance.profile_file import default_profile
 from conformance.redact import Redactor
 from conformance.report import load_files
 from conformance.report.files import ResultError
+from conformance.report.formats import FORMATS, LoadRendering
 from conformance.schema_store import own_validator, problems, read_schema, schema_root
-from tests.support.load_cases import measured, realistic, small
+from tests.support.load_cases import measured, realistic, small, whole
 
 
 def exact(values: list[float], percent: float) -> float:
@@ -125,9 +127,7 @@ def test_the_schema_knows_every_kind() -> None:
     assert set(INTEGRITY) < set(members["integrity"]["properties"])
 
 
-DATA = load_files.document(
-    small(integrity=Integrity(400, 4, 1.0, "x", 1, examples=(Example("lost", "a", "b", "c"),)))
-)
+DATA = load_files.document(whole())
 
 
 @pytest.mark.parametrize(
@@ -208,8 +208,10 @@ def test_one_strange_value_is_refused_in_one_line_or_read(place: tuple[Any, ...]
     if isinstance(found, str):
         assert found.startswith("r.json: ")
         assert "\n" not in found
-    else:
-        assert load_files.dumps(found)
+        return
+    rendering = LoadRendering((found,), (compare_loads(whole(), found),))
+    for entry in FORMATS.values():
+        assert entry.render_load is None or entry.render_load(rendering).encode("utf-8")
 
 
 def test_a_result_that_cannot_be_read_back_is_not_written() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from conformance.load_result import (
     Distribution,
     Example,
+    Gate,
     Generator,
     Integrity,
     LoadResult,
@@ -21,6 +23,7 @@ from conformance.load_result import (
     Step,
     Totals,
 )
+from conformance.profile import Implementation
 from conformance.slo import gates, parse
 
 TARGET = "http://127.0.0.1:8000"
@@ -60,6 +63,24 @@ def small(**changes: Any) -> LoadResult:
     return made if "gates" in changes else replace(made, gates=gates(parse(""), made))
 
 
+def whole() -> LoadResult:
+    """A short run of everything that a result can have, to change and to damage."""
+    spread = Spread.of(measured([0.01, 0.02, 0.4]))
+    return small(
+        integrity=Integrity(400, 4, 1.0, "x", 1, examples=(Example("lost", "a", "b", "c"),)),
+        errors=(("reset", 1),),
+        steps=tuple(Step(users, 1.0, 2, 2, 100.0, 0, spread, spread) for users in (2, 3, 4)),
+        timeline=tuple(Second(float(at), 4, 4, 200, 42_000, at) for at in range(3)),
+        raster=(Row(0.0, 1.9, "good", 0.1), Row(0.1, 2.0, "reset", None, ((0.5, 1.0),))),
+        process=(Sample(0.0, 50_000_000, 0.2, 30), Sample(1.0, 51_000_000, 0.3, 31)),
+        shape="step",
+        command="sse-conformance load http://127.0.0.1:8000",
+        delay_method="a sentence",
+        seed=7,
+    )
+
+
+@cache
 def realistic(
     *, correct: bool = False, slo: str = "ttfe:p99<500ms, gap:p99<200ms", seed: int = 1
 ) -> LoadResult:
@@ -194,22 +215,21 @@ def _rows(dice: random.Random, correct: bool) -> Iterable[Row]:
         yield Row(round(begin, 3), round(end, 3), outcome, first, stalls)
 
 
-def renamed(result: LoadResult, change: Callable[[str], str]) -> LoadResult:
-    """The result with every text of it changed."""
-    examples = tuple(
-        replace(
-            found,
-            stream=change(found.stream),
-            expected=change(found.expected),
-            observed=change(found.observed),
-        )
-        for found in result.integrity.examples
-    )
+def hostile(text: str) -> LoadResult:
+    """A run in which every text is that one."""
+    found = tuple(Example(kind, text, text, text) for kind in ("lost", "leaked"))
     return replace(
-        result,
-        integrity=replace(result.integrity, examples=examples),
-        **{
-            name: change(getattr(result, name))
-            for name in ("target", "name", "ended", "command", "delay_method")
-        },
+        whole(),
+        target=text,
+        protocols=(text,),
+        shape=text,
+        name=text,
+        started=text,
+        ended=text,
+        command=text,
+        delay_method=text,
+        integrity=Integrity(400, 4, 1.0, text, 1, leaked=1, examples=found),
+        implementation=Implementation(text, text, ""),
+        generator=Generator(late=True, why=text),
+        gates=(Gate(text, text, False),),
     )
