@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 
 MAX_HEAD = 65_536  # bytes of one response head
 MAX_LINE = 16_384  # bytes of a chunk-size line with its extensions, or of the trailer section
@@ -48,6 +49,13 @@ class _State(Enum):
     CLOSE = auto()  # a body that ends with the connection
     DONE = auto()
     FAILED = auto()
+
+
+@lru_cache(4096)
+def _chunk_length(line: bytes) -> int:
+    """Bytes of the whole chunk that this size line begins, itself included; 0 where it is not plain, or the last."""
+    size = int(line, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,8}", line) else 0
+    return size and len(line) + 2 + size + 2
 
 
 class ResponseReader:
@@ -90,6 +98,11 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> bytes:
         """The body bytes that are in `data`. Nothing is raised."""
+        # What a server flushes by itself mostly comes as one chunk, alone and whole.
+        if self._state is _State.SIZE and not self._pending:
+            cut = data.find(b"\r\n")
+            if _chunk_length(data[:cut]) == len(data) and data[-2:] == b"\r\n":
+                return data[cut + 2 : -2]
         out: list[bytes] = []
         while data and self._state is not _State.FAILED:
             if self._state is _State.DONE:

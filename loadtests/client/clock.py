@@ -11,7 +11,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 from gevent.monkey import get_original
 
@@ -79,35 +79,43 @@ def ask_for_stamps(sock: socket.socket) -> None:
 
 
 def _stamps_work() -> bool:
-    """Whether this machine stamps what arrives over TCP: asked of it, not of a list of platforms."""
+    """Whether this machine stamps what arrives over TCP: asked of it, not of a list of platforms.
+
+    The kernel begins to stamp a moment after somebody first asks for it, and stops when nobody does any more. So
+    this waits for the moment, and one descriptor goes on asking as long as the process lives.
+    """
     if sys.platform != "linux":
         return False
-    listener, client = native_socket(), native_socket()
-    server: Any = None
+    asking = native_socket()
     try:
+        asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        stamp = _first_stamp(asking)
+    except OSError:
+        stamp = None
+    works = stamp is not None and abs(_TIMESPEC.unpack(stamp)[0] - time.time()) < 2.0
+    if works:
+        asking.detach()
+    asking.close()
+    return works
+
+
+def _first_stamp(client: socket.socket) -> bytes | None:
+    """The first one that comes over a loopback connection, if one comes soon."""
+    with native_socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1)
-        client.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         client.settimeout(1.0)
         client.connect(listener.getsockname())
         server, _ = listener.accept()
-        # The kernel begins to stamp a moment after it was first asked to.
-        deadline = time.monotonic() + 0.1
+    deadline = time.monotonic() + 0.2
+    with server:
         while time.monotonic() < deadline:
             server.send(b".")
             _, ancillary, _, _ = client.recvmsg(1, _SPACE)
-            if ancillary:
-                level, kind, stamp = ancillary[0]
-                found = (level, kind, len(stamp)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size)
-                return found and abs(_TIMESPEC.unpack(stamp)[0] - time.time()) < 2.0
-    except OSError:
-        return False
-    finally:
-        listener.close()
-        client.close()
-        if server is not None:
-            server.close()
-    return False
+            for level, kind, stamp in ancillary:
+                if (level, kind, len(stamp)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size):
+                    return stamp
+    return None
 
 
 CLOCK: Literal["kernel", "read"] = "kernel" if _stamps_work() else "read"

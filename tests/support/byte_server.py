@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import socket
 import ssl
 import struct
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +27,12 @@ class Peer:
         self.released = released
         self.request = b""
 
-    def read_request(self) -> None:
+    def read_request(self, with_body: bool = True) -> None:
         """The head, and the body where it has a Content-Length."""
         while b"\r\n\r\n" not in self.request:
             self._more()
+        if not with_body:
+            return
         head, _, _ = self.request.partition(b"\r\n\r\n")
         size = next(
             (int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")), 0
@@ -53,6 +57,13 @@ class Peer:
             event = b"data: " + data + b"\n\n"
             self.send(b"%x\r\n%s\r\n" % (len(event), event))
 
+    def until_acknowledged(self) -> None:
+        """Wait until the client's kernel has all that was sent: `send` returns before (Linux)."""
+        deadline = time.monotonic() + SECONDS
+        while any(fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4))):
+            assert time.monotonic() < deadline
+            self.released.wait(0.001)
+
     def reset(self) -> None:
         """Reset the connection, once the client has read what was sent."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -76,7 +87,13 @@ class Peer:
 
 
 @contextlib.contextmanager
-def serving(handler: Handler, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[str]:
+def serving(
+    handler: Handler,
+    *,
+    host: str = "127.0.0.1",
+    tls: ssl.SSLContext | None = None,
+    reads_bodies: bool = True,
+) -> Iterator[str]:
     """Serve on a free loopback port; gives the base URL. What a handler raises comes out at the end."""
     listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     released = threading.Event()
@@ -90,7 +107,7 @@ def serving(handler: Handler, *, host: str = "127.0.0.1", tls: ssl.SSLContext | 
                 sock = tls.wrap_socket(sock, server_side=True)
             with sock:
                 peer = Peer(sock, released)
-                peer.read_request()
+                peer.read_request(reads_bodies)
                 handler(peer)
         except (ConnectionError, ssl.SSLError):
             pass
