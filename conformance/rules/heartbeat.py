@@ -24,11 +24,10 @@ class Silence:
         return self.end - self.begin
 
 
-def longest_silence(stream: Stream) -> Silence | None:
-    """The longest stretch without a byte between the response head and the recording's end."""
+def longest_silence(stream: Stream) -> Silence:
+    """The longest stretch of an event stream without a byte between its head and the recording's end."""
     transcript = stream.transcript
-    if transcript.head is None:
-        return None
+    assert transcript.head is not None
     last, offset = transcript.head.at, 0
     longest = Silence(last, last, 0)
     for chunk in transcript.chunks:
@@ -41,9 +40,10 @@ def longest_silence(stream: Stream) -> Silence | None:
 
 
 def heartbeats(stream: Stream) -> Counter[str]:
-    """The heartbeats in a stream by kind, greetings right after the head apart."""
+    """The heartbeats in an event stream by kind, greetings right after its head apart."""
     head = stream.transcript.head
-    since = (head.at if head is not None else 0.0) + quiet(stream.profile)
+    assert head is not None
+    since = head.at + quiet(stream.profile)
     found = Counter(kind for block in stream.walk() if block.at > since and (kind := heartbeat_kind(block)))
     if stream.tail.raw.startswith(b":") and stream.transcript.chunks[-1].at > since:
         found["comment"] += 1  # a comment line needs no blank line after it
@@ -61,8 +61,6 @@ def heartbeat(case: Case) -> Judgement:
     judged = 0
     for stream in case.streams:
         silence, kinds = longest_silence(stream), heartbeats(stream)
-        if silence is None:
-            continue
         if silence.seconds > allowed:
             findings.append(
                 Finding(

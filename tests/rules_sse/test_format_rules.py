@@ -19,6 +19,8 @@ LEGAL = {
     "a BOM at the start": BOM + CHAT + b"\n\n",
     "a BOM alone, then nothing": BOM,
     "a BOM inside data": b'data: {"type": "chat", "content": "' + BOM + b'", "dialog_id": "d"}\n\n',
+    "a BOM at the start and in the data": BOM + b'data: {"content": "' + BOM + b'"}\n\n',
+    "a BOM right after a short name": b"id:" + BOM + b"\n" + CHAT + b"\n\n",
     "data that begins with a BOM": b"data:" + BOM + b"\n\n",
     "comments anywhere": b": hi\n\n:\n" + CHAT + b"\n: there\n\n: bye\n\n",
     "several data lines": b'data: {"type": "chat",\ndata: "content": "x"}\n\n',
@@ -107,6 +109,7 @@ def test_many_bad_bytes_end_soon_and_are_counted() -> None:
         (CHAT + b"\n\n" + BOM + CHAT + b"\n\n", len(CHAT) + 2),
         (CHAT + b"\r" + BOM + b": c\n\n", len(CHAT) + 1),
         (BOM + BOM + CHAT + b"\n\n", 3),
+        (b"\n" + BOM + CHAT + b"\n\n", 1),
         (CHAT + b"\n\n" + BOM, len(CHAT) + 2),
     ],
 )

@@ -120,6 +120,9 @@ def test_what_greets_right_after_the_head_is_no_heartbeat() -> None:
     for at, count in ((0.0, 0), (quiet(ONE_SECOND), 0), (quiet(ONE_SECOND) + 0.01, 1)):
         assert sum(heartbeats(stream_of((at, ping))).values()) == count
         assert sum(heartbeats(stream_of((at, line))).values()) == count
+    late = stream_of((5.01, ping), (9.0, CHAT)).transcript
+    late = replace(late, head=replace(late.head, at=5.0))  # the head counts, not the request
+    assert heartbeats(Stream("stream", late, ONE_SECOND)) == {}
     assert heartbeats(stream_of((1.0, ping), (2.0, b'data: {"type": "ping"}\n\n'), (3.0, line))) == {
         "comment": 2,
         "data ping": 1,

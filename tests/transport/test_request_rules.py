@@ -194,6 +194,16 @@ def test_origins() -> None:
     assert judge_cors("a", cors(None, status=401), good, ready).inconclusive
 
 
+def test_an_origin_that_was_not_tried_excuses_no_other() -> None:
+    other = "https://other.example"
+    target, good, bad = profile("agentsmithy/2", cors=(other, ORIGIN)), cors(ORIGIN), cors(None)
+    for untried in ({}, {"origin-0": good}, {"cookie-0": good}):
+        seen = {**untried, "origin-1": bad, "cookie-1": good, "preflight-1": good}
+        facts = {"origins": [other, ORIGIN]}
+        judgement = verdict("SSE-HTTP-09a", exchanges.ORIGIN, seen, on=target, facts=facts)
+        assert ([found.role for found in judgement.findings], judgement.judged) == (["origin-1"], 2)
+
+
 def test_preflights() -> None:
     good = cors(ORIGIN)
     for right in (
