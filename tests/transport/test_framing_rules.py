@@ -198,8 +198,18 @@ def test_refusals_that_are_legal() -> None:
     assert verdict("SSE-CON-01", "large", {"stream": exchange(status=413)}).judged == 0
     assert verdict("SSE-CON-01", "large", refused).findings
     limited = profile("agentsmithy/2", rate_limit=3)
-    assert verdict("SSE-CON-01", "text", {"stream": exchange(status=429)}, on=limited).judged == 0
-    assert verdict("SSE-CON-01", "text", {"stream": exchange(status=429)}).findings
+    for status in (429, 503):
+        said = verdict("SSE-CON-01", "text", {"stream": exchange(status=status)}, on=limited)
+        assert said.judged == 0
+        assert said.not_applicable.startswith("limited")
+        assert verdict("SSE-CON-01", "text", {"stream": exchange(status=status)}).findings
+
+
+def test_a_refusal_that_is_legal_excuses_no_other_exchange() -> None:
+    limited = profile("agentsmithy/2", rate_limit=3)
+    both = {"first": exchange(status=429), "second": exchange(CHAT, headers=())}
+    said = verdict("SSE-CON-01", "two-dialogs", both, on=limited)
+    assert ([found.role for found in said.findings], said.not_applicable) == (["second"], "")
 
 
 CACHING = [

@@ -223,6 +223,16 @@ def test_preflights() -> None:
         assert judge_cors("b", good, good, wrong).findings
 
 
+def test_where_no_origin_was_tried_there_is_nothing_to_judge() -> None:
+    good, ready = cors(ORIGIN), cors(ORIGIN, HEADERS, status=204)
+    for clause in "ab":
+        assert judge_cors(clause, good, good, ready).not_applicable == ""
+        said = verdict(f"SSE-HTTP-09{clause}", exchanges.ORIGIN, {}, on=profile("agentsmithy/2"))
+        assert (said.judged, said.not_applicable) == (0, "no origin was tried")
+    assert verdict("SSE-HTTP-09c", "text", {"stream": good}).not_applicable == ""
+    assert verdict("SSE-HTTP-09c", "text", {"stream": cors(None)}).not_applicable
+
+
 def test_a_preflight_of_a_get_needs_the_cursor_only_with_resume() -> None:
     bare = cors(ORIGIN, status=204)
     for resume in (False, True):
@@ -250,6 +260,8 @@ AUTH_CASES = [
     ("500", exchange(b"{}", status=500, headers=JSON), False),
     ("404", exchange(b"{}", status=404, headers=JSON), False),
     ("403 and events", exchange(CHAT, status=403), False),
+    ("403 and a stream's head", exchange(status=403), True),
+    ("403 and a page that looks like events", exchange(CHAT, status=403, headers=JSON), True),
     ("no answer", exchange(status=None, ended=Ended.DEADLINE), False),
 ]
 
@@ -260,6 +272,8 @@ def test_credentials(seen: Transcript, good: bool, role: str) -> None:
     both = {"none": AUTH_CASES[0][1], "wrong": AUTH_CASES[1][1]} | {role: seen}
     said = verdict("SSE-HTTP-10", exchanges.AUTH, both, on=profile("penguin/2", auth="bearer"))
     assert (not said.findings, said.judged) == (good, 2)
+    alone = verdict("SSE-HTTP-10", exchanges.AUTH, {role: seen}, on=profile("penguin/2", auth="bearer"))
+    assert (not alone.findings, alone.judged) == (good, 1)
 
 
 def judge_rate(clause: str, seen: Transcript, **facts: Any) -> Any:
@@ -273,7 +287,15 @@ def test_rate_limits() -> None:
     assert judge_rate("a", limited, sent=6, resumed=False, waited=60.0, retry_after=1).findings
     assert judge_rate("a", limited, sent=6, resumed=False, waited=60.0, retry_after=None).inconclusive
     assert judge_rate("a", limited, sent=6, resumed=False, waited=60.0, retry_after=3600).inconclusive
-    assert judge_rate("a", exchange(CHAT), sent=15).findings
+    unavailable, silent = exchange(b"{}", status=503, headers=JSON), exchange(status=None)
+    assert judge_rate("a", unavailable, sent=6, resumed=True, waited=2.0).findings == ()
+    for unlimited in (exchange(CHAT), silent, refused(500, JSON)):
+        said = judge_rate("a", unlimited, sent=15)
+        assert ([found.title for found in said.findings], said.judged) == (["no limit"], 1)
+    said = judge_rate("a", limited, sent=6, resumed=False, waited=60.0, retry_after=1)
+    assert ([found.title for found in said.findings], said.judged) == (["service does not resume"], 1)
     assert judge_rate("b", limited).judged == 1
-    assert judge_rate("b", exchange(b"{}", status=503, headers=JSON)).findings
-    assert judge_rate("b", exchange(CHAT)).not_applicable
+    said = judge_rate("b", unavailable)
+    assert (len(said.findings), said.judged) == (1, 1)
+    for unlimited in (exchange(CHAT), silent, refused(500, JSON)):
+        assert judge_rate("b", unlimited).not_applicable
