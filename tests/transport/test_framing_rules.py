@@ -47,6 +47,8 @@ def test_legal_framing(name: str) -> None:
     said = verdict("SSE-HTTP-01a", "text", {"stream": RIGHT[name]})
     assert said.findings == ()
     assert said.judged == 1
+    broken_off = RIGHT[name].ended in (Ended.TRUNCATED, Ended.RESET)
+    assert ["broken off by the server" in note for note in said.notes] == [True] * broken_off
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -108,6 +110,22 @@ def test_a_false_length(name: str) -> None:
     stream = {"stream": LENGTHS_WRONG[name]}
     assert len(verdict("SSE-HTTP-01b", "text", stream).findings) == 1
     assert verdict("SSE-HTTP-01a", "text", stream).findings == ()
+
+
+def test_a_length_of_one_stream_excuses_no_other() -> None:
+    for first in LENGTHS_RIGHT.values():
+        both = {"first": first, "second": LENGTHS_WRONG["too long"]}
+        said = verdict("SSE-HTTP-01b", "text", both)
+        assert ([found.role for found in said.findings], said.judged) == (["second"], 2)
+
+
+def test_the_head_that_answers_head_is_of_no_stream() -> None:
+    bad = (("Content-Type", "text/event-stream"), ("Content-Length", "9"))
+    both = {"head": exchange(method="HEAD", headers=bad), "get": exchange(CHAT, method="GET", headers=bad)}
+    for requirement in ("SSE-HTTP-01c", "SSE-HTTP-04a"):
+        said = verdict(requirement, "text", both, on="penguin/2")
+        assert ([found.role for found in said.findings], said.judged) == (["get"], 1)
+    assert verdict("SSE-HTTP-04b", "text", both, on="penguin/2").judged == 1
 
 
 def test_any_length_is_no_good_sign() -> None:
@@ -208,7 +226,7 @@ def test_refusals_that_are_legal() -> None:
 def test_a_refusal_that_is_legal_excuses_no_other_exchange() -> None:
     limited = profile("agentsmithy/2", rate_limit=3)
     both = {"first": exchange(status=429), "second": exchange(CHAT, headers=())}
-    said = verdict("SSE-CON-01", "two-dialogs", both, on=limited)
+    said = verdict("SSE-CON-01", "text", both, on=limited)
     assert ([found.role for found in said.findings], said.not_applicable) == (["second"], "")
 
 
