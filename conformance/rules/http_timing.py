@@ -78,11 +78,11 @@ class _Attempt:
 
 
 def _over(case: Case, stream: Stream) -> bool:
-    """Whether the prompt of an open event stream was answered well while the stream was watched."""
+    """Whether the prompt of an open stream was answered well while the stream was watched."""
     prompt = case.prompts(stream.role)[0]
-    answered = successful(prompt.status) and prompt.until is not None
-    watched = stream.transcript.is_event_stream and stream.transcript.ended is Ended.CLOSED_BY_US
-    return answered and watched and (prompt.until or 0.0) <= stream.transcript.ended_at
+    if prompt.until is None or not successful(prompt.status):
+        return False
+    return stream.transcript.ended is Ended.CLOSED_BY_US and prompt.until <= stream.transcript.ended_at
 
 
 def _heartbeat(case: Case) -> float | None:

@@ -74,12 +74,14 @@ def verdict(
     facts: dict[str, Any] | None = None,
     scripts: dict[str, Script] | None = None,
     answered_at: float | None = None,
+    answered_with: int = 200,
     session: str = "",
     made: tuple[str, ...] = (),
 ) -> Judgement:
     """What the checks of a requirement say of one observation of that probe, together.
 
-    `answered_at`: when every prompt had its own answer, a good one; all of them were sent to `session`.
+    `answered_at`, `answered_with`: when every prompt had its own answer, of that status; all of them were sent to
+    `session`.
     `made`: the sessions that were made.
     """
     target = profile(on) if isinstance(on, str) else on
@@ -90,7 +92,7 @@ def verdict(
             session=session,
             stream=role,
             script=script,
-            status=None if answered_at is None else 200,
+            status=None if answered_at is None else answered_with,
             until=answered_at,
         )
         for role, script in (scripts or {}).items()

@@ -62,6 +62,8 @@ def test_one_lame_attempt_is_forgiven() -> None:
     said = judge_streaming("03", {"plain-1": HELD, "plain-2": GOOD, "gzip-1": GOOD})
     assert (said.findings, said.judged) == ((), 2)
     assert judge_streaming("03", {"plain-1": HELD}).inconclusive
+    for lost in (chat(FIRST), chat(LAST)):  # the other one never came
+        assert judge_streaming("03", {"plain-1": exchange(lost, DONE), "plain-2": GOOD}).judged == 1
 
 
 def test_late_but_streaming_is_fine() -> None:
@@ -164,18 +166,19 @@ def test_held_back_is_shown_by_the_last_attempt() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answered", "changes", "accused"),
+    ("answered", "status", "changes", "accused"),
     [
-        (3.0, {}, True),
-        (9.0, {}, True),
-        (9.1, {}, False),
-        (None, {}, False),
-        (3.0, {"ended": Ended.DEADLINE}, False),
-        (3.0, {"status": 500}, False),
+        (3.0, 200, {}, True),
+        (9.0, 200, {}, True),
+        (9.1, 200, {}, False),
+        (None, 200, {}, False),
+        (3.0, 500, {}, False),
+        (3.0, 200, {"ended": Ended.DEADLINE}, False),
+        (3.0, 200, {"status": 500}, False),
     ],
 )
 def test_nothing_of_an_answer_that_is_over(
-    answered: float | None, changes: dict[str, Any], accused: bool
+    answered: float | None, status: int, changes: dict[str, Any], accused: bool
 ) -> None:
     silent = exchange(method="GET", **{"ended": Ended.CLOSED_BY_US, "ended_at": 9.0, **changes})
     shown = paced_stream(1.0, 2.0, penguin=True)
@@ -187,6 +190,7 @@ def test_nothing_of_an_answer_that_is_over(
         on="penguin/2",
         scripts=dict.fromkeys(streams, SCRIPT),
         answered_at=answered,
+        answered_with=status,
     )
     assert bool(said.findings) is accused
 

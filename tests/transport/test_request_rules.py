@@ -90,7 +90,10 @@ def test_head_requests() -> None:
     assert judge_head(head(405, surplus=31)).findings
     assert "body" in judge_head(head(surplus=31)).findings[0].title
     assert "end" in judge_head(head(), closed=False).findings[0].title
-    assert "hangs" in judge_head(head(None, ended=Ended.DEADLINE)).findings[0].title
+    said = judge_head(head(None, ended=Ended.DEADLINE))
+    assert ([found.title for found in said.findings], said.judged) == (["HEAD hangs"], 1)
+    unseen = {"head": exchange(method="HEAD", framed=False)}  # neither the framing nor the close
+    assert verdict("SSE-HTTP-06", exchanges.HEAD_METHOD, unseen, on="penguin/2").findings == ()
     assert judge_head(head(None, ended=Ended.NO_RESPONSE)).inconclusive
 
 
@@ -108,6 +111,8 @@ def test_http_1_0() -> None:
     assert judge_10(exchange(status=426)).not_applicable
     chunked = exchange(CHAT, headers=(*STREAM, ("Transfer-Encoding", "chunked")))
     assert "Transfer-Encoding" in judge_10(chunked).findings[0].observed
+    with_extension = exchange(b"%X;a=b\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT), framing=close)
+    assert judge_10(with_extension).findings
     disguised = exchange(b"%x\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT), framing=close)
     assert "without the header" in judge_10(disguised).findings[0].observed
     assert judge_10(exchange(status=None, ended=Ended.NO_RESPONSE)).inconclusive
@@ -120,6 +125,9 @@ def test_accept(status: int, good: bool) -> None:
     seen = {"accept-json": exchange(CHAT, status=status)}
     said = verdict("SSE-HTTP-08a", exchanges.ACCEPT, seen)
     assert (not said.findings, said.judged) == (good, 1)
+    unanswered = {"accept-json": exchange(status=None), "accept-q0": seen["accept-json"]}
+    said = verdict("SSE-HTTP-08a", exchanges.ACCEPT, unanswered)
+    assert (not said.findings, said.judged, bool(said.inconclusive)) == (good, 1, True)
     note = verdict("SSE-HTTP-08b", exchanges.ACCEPT, seen)
     assert str(status) in note.notes[0]
     assert not note.findings
