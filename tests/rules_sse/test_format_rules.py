@@ -151,6 +151,19 @@ def test_a_line_end_inside_an_event_is_lost_data() -> None:
     assert judged("SSE-FMT-04b", case(body)).findings == ()
 
 
+def test_a_blank_beside_an_event_is_no_part_of_it() -> None:
+    body = CHAT + b"\n \n\n"
+    assert judged("SSE-FMT-04a", case(body)).findings == ()
+    assert len(judged("SSE-FMT-04b", case(body)).findings) == 1
+
+
+@pytest.mark.parametrize("value", [b'{"type": "trace"}', b'{"type": 7}', b'{"kind": "chat"}', b"[]", b"{"])
+def test_a_block_of_its_own_is_lost_data_only_where_it_holds_a_known_event(value: bytes) -> None:
+    body = CHAT + b"\n\nmeta: " + value + b"\n\n"
+    assert judged("SSE-FMT-04a", case(body)).findings == ()
+    assert len(judged("SSE-FMT-04b", case(body)).findings) == 1
+
+
 def test_a_stream_of_json_lines_is_found_although_no_block_is_ever_complete() -> None:
     judgement = judged("SSE-FMT-04a", case(b'{"type": "chat"}\n{"type": "done"}\n'))
     assert [finding.span for finding in judgement.findings] == [(0, 16), (17, 33)]

@@ -54,6 +54,23 @@ class _Breaks(StreamRule):
         return ()
 
 
+class _BreaksBeside(StreamRule):
+    """Raises where no event is."""
+
+    def feed(self, message: Message) -> Iterable[Finding]:
+        return ()
+
+    def skipped(self, block: Block) -> Iterable[Finding]:
+        raise ValueError("a bug of ours")
+
+
+class _BreaksAtTheEnd(_OnlyA):
+    """Raises at the end of the stream."""
+
+    def close(self, ended: Ended) -> Iterable[Finding]:
+        raise LookupError("a bug of ours")
+
+
 class _BreaksAtOnce(StreamRule):
     """Cannot even be made."""
 
@@ -69,7 +86,8 @@ def test_each_rule_sees_what_it_asked_for(kept: bool, monkeypatch: pytest.Monkey
     if not kept:
         monkeypatch.setattr(stream_module, "KEPT", 0)
         monkeypatch.setattr("conformance.rules.one_pass.KEPT", 0)
-    said = judge_streams(case(BODY, BODY).streams, [_Everything, _OnlyA, _Breaks, _BreaksAtOnce])
+    breaking = [_Breaks, _BreaksBeside, _BreaksAtTheEnd, _BreaksAtOnce]
+    said = judge_streams(case(BODY, BODY).streams, [*breaking, _Everything, _OnlyA])
     everything, only_a = said[_Everything], said[_OnlyA]
     assert not isinstance(everything, Exception)
     assert not isinstance(only_a, Exception)
@@ -82,8 +100,7 @@ def test_each_rule_sees_what_it_asked_for(kept: bool, monkeypatch: pytest.Monkey
         ("stream-1", 2),
     ]
     assert only_a.judged == 4
-    assert isinstance(said[_Breaks], KeyError)
-    assert isinstance(said[_BreaksAtOnce], RuntimeError)
+    assert [type(said[rule]) for rule in breaking] == [KeyError, ValueError, LookupError, RuntimeError]
 
 
 def test_a_rule_of_ours_that_breaks_raises_for_itself_only() -> None:

@@ -259,20 +259,27 @@ TURN = [BUSY, *DELTAS, IDLE]
 ALL = [CONNECTED, *TURN, BUSY, FENCE, IDLE]
 
 
-def judge_backlog(stalled: list[bytes], *, ended: Ended = Ended.CLOSED_BY_US, **facts: Any) -> Any:
+def judge_backlog(
+    stalled: list[bytes], witness: list[bytes] = ALL, *, ended: Ended = Ended.CLOSED_BY_US, **facts: Any
+) -> Any:
     streams = {
         "stalled": exchange(*stalled, method="GET", ended=ended),
-        "witness": exchange(*ALL, method="GET", ended=Ended.CLOSED_BY_US),
+        "witness": exchange(*witness, method="GET", ended=Ended.CLOSED_BY_US),
     }
     return verdict("SSE-LIVE-03", exchanges.STALL, streams, on="penguin/2", facts=BIG | facts)
 
 
 JOINED = [CONNECTED, BUSY, DELTAS[0], part("abcd", "bcd"), *DELTAS[4:], IDLE, BUSY, FENCE, IDLE]
-WITH_IDS = [b'data: {"id": "c:%d", "order": %d, ' % (n, n) + raw[7:] for n, raw in enumerate(ALL)]
+
+
+def with_ids(name: bytes, events: list[bytes]) -> list[bytes]:
+    return [b'data: {"id": "%b:%d", "order": %d, ' % (name, n, n) + raw[7:] for n, raw in enumerate(events)]
+
+
 HOLES_RIGHT = {
     "everything": ALL,
     "frames of its own": [CONNECTED, b": ping\n\n", *ALL[1:]],
-    "cursors of its own": WITH_IDS,
+    "cursors of its own": with_ids(b"c", ALL),
     "another session in between": [CONNECTED, ELSEWHERE, *ALL[1:]],
     "increments joined": JOINED,
     "told of a gap": [CONNECTED, BUSY, GAP, FENCE],
@@ -285,6 +292,16 @@ HOLES_WRONG = {
     "all lost": [CONNECTED, FENCE],
     "another order": [CONNECTED, BUSY, DELTAS[1], DELTAS[0], *DELTAS[2:], IDLE, BUSY, FENCE, IDLE],
     "joined wrongly": [CONNECTED, BUSY, DELTAS[0], part("abcd", "cd"), *DELTAS[4:], IDLE, BUSY, FENCE, IDLE],
+    "joined with another text": [
+        CONNECTED,
+        BUSY,
+        DELTAS[0],
+        part("aXcdef", "bcdef"),
+        IDLE,
+        BUSY,
+        FENCE,
+        IDLE,
+    ],
 }
 
 
@@ -298,6 +315,15 @@ def test_a_backlog_without_a_silent_hole(name: str) -> None:
 @pytest.mark.parametrize("name", HOLES_WRONG)
 def test_a_silent_hole(name: str) -> None:
     assert len(judge_backlog(HOLES_WRONG[name]).findings) == 1
+
+
+def test_what_one_subscriber_alone_may_show() -> None:
+    # Another session's events, and ids that each connection counts for itself.
+    assert judge_backlog(ALL, [CONNECTED, ELSEWHERE, *ALL[1:]]).findings == ()
+    assert judge_backlog(with_ids(b"c", ALL), with_ids(b"w", ALL)).findings == ()
+    lost = [raw for raw in ALL if raw != DELTAS[3]]
+    assert judge_backlog(with_ids(b"c", lost), with_ids(b"w", ALL)).findings
+    assert judge_backlog(with_ids(b"c", ALL), with_ids(b"c", ALL)).findings == ()
 
 
 @pytest.mark.parametrize("ended", [Ended.COMPLETE, Ended.TRUNCATED, Ended.RESET])
@@ -538,6 +564,8 @@ def test_what_a_disconnected_subscriber_need_not_have() -> None:
     assert judge_backlog(joined, ended=Ended.RESET, read_on="ended").findings == ()
     wrong = [CONNECTED, BUSY, DELTAS[0], part("acb", "cb"), DELTAS[3]]
     assert judge_backlog(wrong, ended=Ended.RESET, read_on="ended").findings
+    altered = [CONNECTED, BUSY, DELTAS[0], part("aXcdef", "bcdef"), IDLE]
+    assert judge_backlog(altered, ended=Ended.RESET, read_on="ended").findings
 
 
 def test_both_fences_must_have_come() -> None:
