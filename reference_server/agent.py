@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from reference_server.script import Failure, ModelTurn, Script, ToolCall
+from reference_server.script import Failure, Script, ToolCall
 from reference_server.workspace import Workspace
 
 MAX_CALLS = 25  # model calls in one prompt
@@ -90,6 +90,7 @@ AgentEvent = CallBegan | Reasoned | Said | ToolBegan | ToolEnded | CallEnded | R
 async def play(script: Script, workspace: Workspace) -> AsyncGenerator[AgentEvent, None]:
     """What the agent does on a prompt, as it happens. `Failed` is always the last event."""
     calls = 0
+    pace = script.pace_ms / 1000
     # a script that ends by itself is played to its end
     bound = max(MAX_CALLS, len(script.turns)) if script.repeat else len(script.turns) + 1
     for number in range(bound):
@@ -106,8 +107,14 @@ async def play(script: Script, workspace: Workspace) -> AsyncGenerator[AgentEven
                 seconds = _backoff(failure, attempt)
                 yield Retrying(attempt, _clean(failure.message), seconds)
                 await asyncio.sleep(seconds)
-        async for chunk in _chunks(turn, script.pace_ms / 1000):
-            yield chunk
+        if turn.stall_ms:
+            await asyncio.sleep(turn.stall_ms / 1000)
+        for kind, chunks in ((Reasoned, turn.reasoning_chunks()), (Said, turn.text_chunks())):
+            for text in chunks:
+                if text:  # an empty chunk says nothing, and no protocol shows it
+                    if pace:
+                        await asyncio.sleep(pace)
+                    yield kind(_clean(text))
         if failure is not None and failure.in_stream:
             yield Failed(_clean(failure.message) or "the model failed in its answer")
             return
@@ -126,21 +133,6 @@ async def play(script: Script, workspace: Workspace) -> AsyncGenerator[AgentEven
         if not turn.tools:
             return
     yield Failed(f"the agent stopped after {bound} model calls")
-
-
-async def _chunks(turn: ModelTurn, pace: float) -> AsyncIterator[Reasoned | Said]:
-    if turn.stall_ms:
-        await asyncio.sleep(turn.stall_ms / 1000)
-    for kind, chunks in ((Reasoned, turn.reasoning_chunks()), (Said, turn.text_chunks())):
-        for text in _paced_out(chunks):
-            if pace:
-                await asyncio.sleep(pace)
-            yield kind(text)
-
-
-def _paced_out(chunks: Iterator[str]) -> Iterator[str]:
-    # an empty chunk says nothing, and no protocol shows it
-    return (_clean(chunk) for chunk in chunks if chunk)
 
 
 def _backoff(failure: Failure, attempt: int) -> float:

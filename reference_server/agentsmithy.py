@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from reference_server.stream import HEARTBEAT, Beat, stream
 from reference_server.workspace import Workspace
 
 STOPPING = Failed("the server is shutting down")
+COALESCED = 16  # acts of one agent in a row, where events go out together in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class AgentSmithy:
         self._settings = running.settings
         self._dialogs = Dialogs()
         self._workspace = Workspace(running.settings.workspace)
-        self._encoder = Encoder(running.settings.line_ending)
+        self._encoder = Encoder(running.settings.line_ending, compact=running.settings.compact)
         ping = self._encoder.comment("ping")
         self._beat = Beat(lambda: ping, running.settings.heartbeat or HEARTBEAT)
 
@@ -62,7 +64,8 @@ class AgentSmithy:
         box = Mailbox(self._settings.queue_bytes, self._settings.queue_events)
         said = self._running.start(self._say(request.prompt, script, dialog, _Framer(box, self._encoder)))
         try:
-            await stream(scope, receive, send, box, self._beat, self._settings.stall_timeout)
+            sender, stall = self._running.sender, self._settings.stall_timeout
+            await stream(scope, receive, send, box, sender, self._beat, stall)
         finally:
             # the client has gone, or all has been sent: nobody wants more of this agent
             said.cancel()
@@ -97,39 +100,48 @@ class AgentSmithy:
         recorder = Recorder(dialog, prompt)
         whole = True  # no event is half on its way
         over = False  # the agent has said its last word
+        count, breath = 0, COALESCED if self._settings.coalesce else 1
         try:
             try:
                 for event in shape.begin(prompt):
-                    await sink.put(event)
+                    await _put(sink, event)
                 async with aclosing(current().acts(play(script, self._workspace))) as acts:
                     async for act in acts:
                         for event in shape.show(act):
-                            whole = False
-                            await sink.put(event)
-                            whole = True
+                            if (room := sink.put(event)) is not None:
+                                whole = False
+                                await room
+                                whole = True
                             recorder.see(event)
-                        over = isinstance(act, Failed) or act == CallEnded(tools=False)
-                        await asyncio.sleep(0)
+                        over = isinstance(act, Failed) or (isinstance(act, CallEnded) and not act.tools)
+                        count += 1
+                        if count % breath == 0:
+                            await asyncio.sleep(0)
             except asyncio.CancelledError:
                 if not (self._running.stopping and whole):
                     raise
                 for event in () if over else shape.show(STOPPING):
-                    await sink.put(event)
+                    await _put(sink, event)
             last = [*shape.end()]
             # `done` says that all is over: the history can be read as soon as it arrives
             recorder.finish()
             for event in last:
-                await sink.put(event)
+                await _put(sink, event)
         finally:
             recorder.finish()
             sink.end()
 
 
+async def _put(sink: Sink, event: Event) -> None:
+    if (room := sink.put(event)) is not None:
+        await room
+
+
 class Sink(Protocol):
     """Where the events of one stream go."""
 
-    async def put(self, event: Event) -> None:
-        """Take one event; wait while there is no room."""
+    def put(self, event: Event) -> Awaitable[object] | None:
+        """Take one event. Where there is no room: what to wait for until it is taken."""
 
     def end(self) -> None:
         """No more events."""
@@ -142,8 +154,9 @@ class _Framer:
         self._box = box
         self._encoder = encoder
 
-    async def put(self, event: Event) -> None:
-        await self._box.put(self._encoder.frame(event))
+    def put(self, event: Event) -> Awaitable[object] | None:
+        frame = self._encoder.frame(event)
+        return None if self._box.put_at_once(frame) else self._box.put(frame)
 
     def end(self) -> None:
         self._box.end()
@@ -155,7 +168,7 @@ class _Collector:
     def __init__(self, events: list[Event]) -> None:
         self._events = events
 
-    async def put(self, event: Event) -> None:
+    def put(self, event: Event) -> None:
         self._events.append(event)
 
     def end(self) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _KEY = "reference_server.transport"
 
@@ -19,8 +21,31 @@ class ConnectionMiddleware:
         """ASGI."""
         if scope["type"] == "http":
             # uvicorn's `send` is a method of its request cycle, which has the transport
-            scope[_KEY] = getattr(getattr(send, "__self__", None), "transport", None)
+            cycle = getattr(send, "__self__", None)
+            scope[_KEY] = getattr(cycle, "transport", None)
+            if scope["http_version"] == "1.0" and hasattr(cycle, "chunked_encoding"):
+                send = _until_the_close(cycle)
         await self.app(scope, receive, send)
+
+
+def _until_the_close(cycle: Any) -> Send:
+    """`send` of uvicorn's httptools protocol for a client of HTTP/1.0, which is not to be sent chunks (RFC 9112 §6.1).
+
+    That protocol knows two ways: a length, and chunks without one. Here it is told to expect any length.
+    """
+    endless = False
+
+    async def send(message: Message) -> None:
+        nonlocal endless
+        if message["type"] == "http.response.start":
+            endless = all(name.lower() != b"content-length" for name, _ in message["headers"])
+            if endless:
+                cycle.chunked_encoding, cycle.expected_content_length = False, sys.maxsize
+        elif endless and not message.get("more_body"):
+            cycle.expected_content_length = len(message.get("body", b""))
+        await cycle.send(message)
+
+    return send
 
 
 def transport_of(scope: Scope) -> asyncio.Transport | None:

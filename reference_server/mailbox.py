@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 JOIN = 64 * 1024  # bytes of queued frames that are handed out at once
 
@@ -24,10 +25,9 @@ class Mailbox:
         "_max_bytes",
         "_max_events",
         "_owed",
-        "_reader",
+        "_tell",
         "_writers",
         "overflowed",
-        "put_at",
         "taken",
     )
 
@@ -37,11 +37,10 @@ class Mailbox:
         self._bytes = 0
         self._max_bytes = max_bytes
         self._max_events = max_events
-        self._reader: asyncio.Future[None] | None = None
+        self._tell: Callable[[], None] = _nobody
         self._writers: list[asyncio.Future[None]] = []
         self._ended = False
         self.overflowed = False
-        self.put_at = 0.0  # loop time of the newest frame
         self.taken = 0  # bytes handed out so far: it grows while the reader reads
 
     @property
@@ -73,33 +72,39 @@ class Mailbox:
     def owe(self, frame: bytes) -> None:
         """Queue a frame outside the bound: what a new subscriber gets before all that is offered."""
         self._owed.append(frame)
-        self._wake_reader()
+        self._tell()
 
-    async def put(self, frame: bytes) -> bool:
-        """Queue a frame as soon as there is room. False if the mailbox has ended."""
-        while not self._ended and self._frames and not self._fits(frame):
-            await self._room()
-        if self._ended:
+    def put_at_once(self, frame: bytes) -> bool:
+        """Queue a frame if there is room. False, and nothing done, if there is none or the mailbox has ended."""
+        if self._ended or (self._frames and not self._fits(frame)):
             return False
         self._append(frame)
         return True
 
-    async def take(self) -> bytes:
-        """The next frames, joined; empty when all has been delivered and nothing more comes."""
-        while not (self._frames or self._owed):
+    async def put(self, frame: bytes) -> bool:
+        """Queue a frame as soon as there is room. False if the mailbox has ended."""
+        while not self.put_at_once(frame):
             if self._ended:
-                return b""
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
-        bounded = not self._owed
-        frames = _join(self._frames if bounded else self._owed)
-        self.taken += len(frames)
-        if bounded:
+                return False
+            await self._room()
+        return True
+
+    def tell(self, tell: Callable[[], None]) -> None:
+        """Call `tell` whenever there is something new to take, or an end."""
+        self._tell = tell
+
+    def take(self) -> bytes:
+        """The next frames, joined; empty when there are none."""
+        if self._owed:
+            frames = _join(self._owed)
+        elif self._frames:
+            frames = _join(self._frames)
             self._bytes -= len(frames)
-            self._wake_writers()
+            if self._writers:
+                self._wake_writers()
+        else:
+            return b""
+        self.taken += len(frames)
         return frames
 
     async def drained_below(self, size: int, count: int) -> None:
@@ -110,7 +115,7 @@ class Mailbox:
     def end(self) -> None:
         """Accept nothing more; what is queued is still delivered."""
         self._ended = True
-        self._wake_reader()
+        self._tell()
         self._wake_writers()
 
     def abandon(self) -> None:
@@ -126,8 +131,7 @@ class Mailbox:
     def _append(self, frame: bytes) -> None:
         self._frames.append(frame)
         self._bytes += len(frame)
-        self.put_at = asyncio.get_running_loop().time()
-        self._wake_reader()
+        self._tell()
 
     async def _room(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -138,16 +142,15 @@ class Mailbox:
             if waiter in self._writers:
                 self._writers.remove(waiter)
 
-    def _wake_reader(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
     def _wake_writers(self) -> None:
-        if self._writers:
-            for waiter in self._writers:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._writers.clear()
+        for waiter in self._writers:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._writers.clear()
+
+
+def _nobody() -> None:
+    """Nobody takes yet."""
 
 
 def _join(frames: deque[bytes]) -> bytes:

@@ -36,7 +36,7 @@ class OpenCode(Voice):
         super().__init__(running, replay_events=0)
         self._sessions = sessions
         self._ids = ids
-        self._encoder = Encoder(self._settings.line_ending)
+        self._encoder = Encoder(self._settings.line_ending, compact=self._settings.compact)
         self._beat = Beat(lambda: self._own("server.heartbeat"), self._settings.heartbeat or HEARTBEAT)
         sessions.add(self)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from reference_server.scenarios import Scenarios
+from reference_server.sending import Sender
 from reference_server.settings import Settings
 
 STOP_SECONDS = 2.0  # that agents have for their last words
@@ -18,6 +19,7 @@ class Running:
     def __init__(self, settings: Settings, scenarios: Scenarios) -> None:
         self.settings = settings
         self.scenarios = scenarios
+        self.sender = Sender(settings.coalesce)
         self.stopping = False
         self._agents: set[asyncio.Task[None]] = set()
         self._closers: list[Callable[[], None]] = []

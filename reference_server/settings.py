@@ -53,5 +53,12 @@ class Settings:
     stall_timeout: float = 30.0
     default_script: Script = PLAIN  # what the agent does on a prompt without a directive
     log_level: str = "warning"
+    coalesce: float = 0.0  # seconds that an event may wait for others, to go out with them
+    fast: bool = False  # uvloop, httptools and orjson
     allow_faults: bool = False  # whether requests may choose a fault or variant
     fault: str | None = None  # the fault or variant of every request
+
+    @property
+    def compact(self) -> bool:
+        """Whether orjson writes the events. Faults know them by their text, as `json` writes it."""
+        return self.fast and not self.allow_faults

@@ -30,7 +30,8 @@ class Shape:
         """The protocol's events for one of the agent's; an error is not the end yet, `end` is."""
         match event:
             case Said(text):
-                yield from self._switch("chat")
+                if self._segment != "chat":
+                    yield from self._switch("chat")
                 yield self._event("chat", content=text)
             case Reasoned(text):
                 yield from self._switch("reasoning")
@@ -57,11 +58,11 @@ class Shape:
         yield self._event("done", done=True)
 
     def _switch(self, segment: str | None) -> Iterator[Event]:
-        if self._revision < 2 or segment == self._segment:
+        before, self._segment = self._segment, segment
+        if self._revision < 2 or segment == before:
             return
-        if self._segment is not None:
-            yield self._event(f"{self._segment}_end")
-        self._segment = segment
+        if before is not None:
+            yield self._event(f"{before}_end")
         if segment is not None:
             yield self._event(f"{segment}_start")
 

@@ -1,7 +1,6 @@
 """An event stream as a raw ASGI response: head at once, frames as they come, then a clean end.
 
-No response class stands between: `send` returns when the server has taken the bytes, so a reader that does
-not read holds up its own stream and nothing else.
+No response class stands between, and the frames of all streams are sent by one loop (`sending`).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from reference_server.connection import abort
 from reference_server.mailbox import Mailbox
+from reference_server.sending import Outlet, Sender
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -40,6 +40,7 @@ async def stream(
     receive: Receive,
     send: Send,
     mailbox: Mailbox,
+    sender: Sender,
     beat: Beat,
     stall_timeout: float,
     headers: Headers = HEADERS,
@@ -51,7 +52,8 @@ async def stream(
     loop = asyncio.get_running_loop()
     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
     watcher = asyncio.create_task(_until_gone(receive, mailbox))
-    heart = _Heart(loop, mailbox, beat)
+    outlet = Outlet(mailbox, send, sender)
+    heart = _Heart(loop, mailbox, outlet, beat)
     stalled: asyncio.TimerHandle | None = None
 
     def check_stall(taken: int) -> None:
@@ -63,8 +65,7 @@ async def stream(
 
     stalled = loop.call_later(stall_timeout, check_stall, -1)
     try:
-        while frames := await mailbox.take():
-            await send({"type": "http.response.body", "body": frames, "more_body": True})
+        await outlet.run()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
         stalled.cancel()
@@ -80,20 +81,21 @@ async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:
 
 
 class _Heart:
-    """Puts a heartbeat into a mailbox whenever nothing has been put for a period. One timer, no task."""
+    """Puts a heartbeat into a mailbox whenever nothing has been sent for a period. One timer, no task."""
 
-    __slots__ = ("_beat", "_loop", "_mailbox", "_timer")
+    __slots__ = ("_beat", "_loop", "_mailbox", "_outlet", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox, beat: Beat) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox, outlet: Outlet, beat: Beat) -> None:
         self._loop = loop
         self._mailbox = mailbox
+        self._outlet = outlet
         self._beat = beat
         self._timer = loop.call_later(beat.seconds, self._look)
 
     def _look(self) -> None:
         if self._mailbox.ended:
             return
-        due = self._mailbox.put_at + self._beat.seconds
+        due = self._outlet.sent_at + self._beat.seconds
         now = self._loop.time()
         if due <= now:
             # a queue that holds something needs no heartbeat: its reader is what is slow

@@ -76,6 +76,7 @@ class Voice(ABC):
             subscriber.mailbox.owe(frame)
         stall = self._settings.stall_timeout
         try:
-            await stream(scope, receive, send, subscriber.mailbox, beat, stall, headers)
+            sender = self._running.sender
+            await stream(scope, receive, send, subscriber.mailbox, sender, beat, stall, headers)
         finally:
             self.bus.unsubscribe(subscriber)
