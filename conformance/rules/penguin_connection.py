@@ -53,7 +53,8 @@ def connected_at_all(case: Case) -> Judgement:
     patience = case.profile.limits.settle * case.profile.timeout_scale
     for stream in case.streams:
         head = stream.transcript.head
-        waited = 0.0 if head is None else stream.transcript.ended_at - head.at
+        assert head is not None  # of an event stream
+        waited = stream.transcript.ended_at - head.at
         if not stream.messages and waited >= patience:
             findings.append(
                 stream.finding(

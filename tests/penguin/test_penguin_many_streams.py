@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -606,5 +607,10 @@ def test_an_event_missed_right_after_connecting() -> None:
     lost = scene.streams[CONTROL].pop(1)
     assert red(scene) == {"PG-CON-02"}
     scene.streams[CONTROL].insert(1, lost)
-    del scene.streams["quick-2"][1]
+    held = scene.streams["quick-2"].pop(1)
     assert red(scene) == {"PG-CON-02"}
+    scene.actions[0] = replace(scene.actions[0], status=500)  # one that was refused excuses no other
+    assert red(scene) == {"PG-CON-02"}
+    scene.streams["quick-2"].append(held)
+    del scene.streams[CONTROL][1:]  # one that shows no title at all is held to none
+    assert red(scene) == set()
