@@ -248,6 +248,7 @@ def grown(*steps: tuple[str | None, str | None], **more: Any) -> list[Event]:
         ([BUSY, *grown(("a", "b"), name=""), IDLE], (0, [])),
         ([BUSY, *grown(("a", "b"))], (0, [])),  # its turn was still going on
         ([*grown(("a", "b"))], (1, [0])),
+        ([BUSY, *grown(("a", "a")), IDLE, *grown(("ab", "c"))], (3, [3])),  # after a turn that is over
         ([BUSY, *grown(("a", "b")), IDLE, *grown(("ac", "c")), IDLE], (3, [1])),  # told once
         ([BUSY, *grown(("a", "b")), status("idle", "t")], (0, [])),
         ([BUSY, *grown(("a", "a")), *grown(("x", "y"), name="q"), IDLE], (2, [2])),
