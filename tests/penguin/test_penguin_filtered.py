@@ -326,7 +326,8 @@ def test_subscribing_changes_no_session() -> None:
     assert listed([mine, other], [mine, {**other, "title": "new"}], "a") == (2, 0)  # other people's
     assert listed([mine, other], [mine], "a") == (2, 0)
     assert listed([other, mine], [other], "a") == (2, 1)
-    assert listed([{"id": "0"}, mine], [{"id": "0", "title": "new"}], "a") == (2, 1)  # … and ours after theirs
+    theirs, renamed = {"id": "0"}, {"id": "0", "title": "new"}
+    assert listed([theirs, mine], [renamed], "a") == (2, 1)  # … which excuse nothing of ours
     assert listed([mine], [mine, asked], "a") == (1, 1)  # it was made by asking for it
     for looked in ({"time": {"updated": 2}}, {"lastSeen": "now"}, {"clients": [1]}, {"count": 5}):
         assert listed([mine], [{**mine, **looked}], "a") == (1, 0)
