@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum, auto
-from functools import lru_cache
 
 MAX_HEAD = 65_536  # bytes of one response head
 MAX_LINE = 16_384  # bytes of a chunk-size line with its extensions, or of the trailer section
@@ -20,7 +19,8 @@ _STATUS_LINE = re.compile(rb"HTTP/(1\.[0-9]) +([0-9]{3})(?: (.*))?", re.DOTALL)
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]+)[ \t]*(;.*)?", re.DOTALL)
 _HEAD_END = re.compile(rb"\n\r?\n")
-_PLAIN_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
+_PLAIN_SIZE = re.compile(rb"[0-9A-Fa-f]{1,8}")
+_PLAIN_LINE = 10  # bytes of such a line with its end
 _BODILESS = (204, 304)
 
 
@@ -51,11 +51,31 @@ class _State(Enum):
     FAILED = auto()
 
 
-@lru_cache(4096)
-def _chunk_length(line: bytes) -> int:
-    """Bytes of the whole chunk that this size line begins, itself included; 0 where it is not plain, or the last."""
-    size = int(line, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,8}", line) else 0
-    return size and len(line) + 2 + size + 2
+class _ChunkSizes(dict[bytes, int]):
+    """The sizes that plain size lines say, the last chunk's apart: for lines that are none, -1. It remembers some."""
+
+    def __missing__(self, line: bytes) -> int:
+        if not _PLAIN_SIZE.fullmatch(line):
+            return -1
+        size = int(line, 16) or -1
+        if len(self) < 4096:
+            self[line] = size
+        return size
+
+
+_CHUNK_SIZES = _ChunkSizes()
+
+
+def _between_lines(data: bytes, out: list[bytes]) -> int:
+    """As `ResponseReader._whole_chunks`, in half the time, where no chunk has a CRLF in it; 0 where one may have."""
+    lines = data.split(b"\r\n")
+    whole = (len(lines) - 1) // 2 * 2
+    chunks = lines[1:whole:2]
+    # Where a line is as long as the one before says, it is the chunk, and the next one is again a size.
+    if list(map(_CHUNK_SIZES.__getitem__, lines[0:whole:2])) != list(map(len, chunks)):
+        return 0
+    out += chunks
+    return len(data) - sum(map(len, lines[whole:])) - 2 * (len(lines) - whole - 1)
 
 
 class ResponseReader:
@@ -100,8 +120,8 @@ class ResponseReader:
         """The body bytes that are in `data`. Nothing is raised."""
         # What a server flushes by itself mostly comes as one chunk, alone and whole.
         if self._state is _State.SIZE and not self._pending:
-            cut = data.find(b"\r\n")
-            if _chunk_length(data[:cut]) == len(data) and data[-2:] == b"\r\n":
+            cut = data.find(b"\r\n", 0, _PLAIN_LINE)
+            if cut > 0 and _CHUNK_SIZES[data[:cut]] == len(data) - cut - 4 and data[-2:] == b"\r\n":
                 return data[cut + 2 : -2]
         out: list[bytes] = []
         while data and self._state is not _State.FAILED:
@@ -116,14 +136,16 @@ class ResponseReader:
     @staticmethod
     def _whole_chunks(data: bytes, out: list[bytes]) -> int:
         """Take the plain chunks that are whole in `data`, and say where the rest begins: speed, nothing else."""
-        at = 0
-        while (size := _PLAIN_SIZE.match(data, at)) is not None:
-            start = size.end()
-            end = start + int(size.group(1), 16)
-            if end == start or data[end : end + 2] != b"\r\n":
+        at, have = 0, len(data)
+        while (cut := data.find(b"\r\n", at, at + _PLAIN_LINE)) > 0:
+            size = _CHUNK_SIZES[data[at:cut]]
+            end = cut + size + 4
+            if size < 0 or end > have or data[end - 2 : end] != b"\r\n":
                 break
-            out.append(data[start:end])
-            at = end + 2
+            if not at and data.find(b"\r\n", cut + 2) == end - 2 and (taken := _between_lines(data, out)):
+                return taken
+            out.append(data[cut + 2 : end - 2])
+            at = end
         return at
 
     def eof(self) -> None:
