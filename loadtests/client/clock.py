@@ -23,40 +23,42 @@ READ_SIZE = 65_536  # bytes of one read at the most
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _TIMESPEC = struct.Struct("@ll")
 _SPACE = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
-_RENEWED = 1.0  # seconds for which an offset between the clocks is taken to hold: they are slewed, and set
 
 Receive = Callable[[socket.socket], tuple[bytes, float]]
 
 
-class _RealTime:
-    """Turns the kernel's wall-clock time into the monotonic clock's."""
+class RealTime:
+    """Turns the kernel's wall-clock time into the monotonic clock's.
 
-    __slots__ = ("_from", "_origin", "_until")
+    What lies between the two is measured once a second, for wall clocks are set; until then a stamp may be off by as
+    much as it was set, if that is less than a second.
+    """
+
+    __slots__ = ("_began", "_second")
 
     def __init__(self) -> None:
-        self._from = self._until = 0  # whole seconds of wall-clock time for which the offset was measured
-        self._origin = 0.0  # the monotonic time at `_from`
+        self._second = -1  # of wall-clock time, for which was measured
+        self._began = 0.0  # when that second began, by the monotonic clock
 
     def monotonic(self, seconds: int, nanoseconds: int) -> float:
         """Whole seconds are taken off first: a float has no nanoseconds left beside the seconds since 1970."""
-        if not self._from <= seconds < self._until:
+        if seconds != self._second:
             self._measure(seconds)
-        return self._origin + (seconds - self._from) + nanoseconds * 1e-9
+        return self._began + nanoseconds * 1e-9
 
     def _measure(self, seconds: int) -> None:
-        # The tightest of a few: between the readings of the two clocks, the process may lose the processor.
+        # The closest of a few: between the readings of the two clocks, the process may lose the processor.
         tries = []
         for _ in range(5):
             before = time.monotonic_ns()
             real = time.time_ns()
             after = time.monotonic_ns()
             tries.append((after - before, before + (after - before) // 2 - real))
-        offset = min(tries)[1]
-        self._from, self._until = seconds, seconds + max(1, int(_RENEWED))
-        self._origin = (seconds * 1_000_000_000 + offset) * 1e-9
+        self._second = seconds
+        self._began = (seconds * 1_000_000_000 + min(tries)[1]) * 1e-9
 
 
-_real_time = _RealTime()
+_real_time = RealTime()
 
 
 def receive_read(sock: socket.socket) -> tuple[bytes, float]:

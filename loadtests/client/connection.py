@@ -369,8 +369,7 @@ class Connection:
             self._timer = None
 
     def _tick(self, _: None) -> None:
-        if self._kind is not End.TIMEOUT_CONNECT:
-            self._on_readable()  # what came in time is not late because this process is
+        self._catch_up()
         if self.end is not None:
             return
         if self._kind is End.STALL:
@@ -386,6 +385,17 @@ class Connection:
             self._finish(self._kind, f"no event within {self._limits.first:g} s after the head", now)
         else:
             self._finish(self._kind, f"silence of more than {self._limits.stall:g} s", now)
+
+    def _catch_up(self) -> None:
+        """What came in time is not late because this process is."""
+        if self._readable is not None:
+            self._on_readable()
+        elif self._socket is not None:
+            try:
+                self._socket.getpeername()
+            except OSError:
+                return  # it has none yet
+            self._on_connected(None)
 
     # ---- the end
 

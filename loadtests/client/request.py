@@ -6,6 +6,7 @@ import math
 import re
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 
 from conformance.observe.connect import parse_url, tls_context
 from conformance.profile import Tls
@@ -15,6 +16,10 @@ MIB = 1_048_576
 _TARGET = re.compile(r"/[!-~]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\0\r\n]*")
+
+
+# The certificates of a context take a megabyte, and milliseconds to read.
+_shared_context = lru_cache(8)(tls_context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ class Endpoint:
         address = parse_url(url)
         if "?" in address.target:
             raise ValueError(f"a base URL has no query: {url!r}")
-        context = tls_context(Tls(ca, cert, key, insecure)) if address.secure else None
+        context = _shared_context(Tls(ca, cert, key, insecure)) if address.secure else None
         prefix = address.target.rstrip("/")
         return cls(address.host, address.port, context, address.authority, prefix)
 

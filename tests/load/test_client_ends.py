@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import gevent
 import pytest
 
 from loadtests.client import Call, ClientError, End, Endpoint, Limits, exchange, open_stream
@@ -206,6 +207,15 @@ def test_what_came_in_time_is_not_late_because_this_process_is() -> None:
         stream = open_stream(Endpoint.of(url), GET, seen, replace(QUICK, stall=SHORT))
         assert stream.wait(SECONDS) is End.CLOSED_BY_US
     assert seen.datas == [b"1", b"1"]
+
+
+def test_a_connection_that_stood_in_time_is_not_late_because_this_process_is() -> None:
+    with serving(sends(CHUNKED, EVENT, b"0\r\n\r\n")) as url:
+        seen = Seen()
+        stream = open_stream(Endpoint.of(url), GET, seen, replace(QUICK, connect=SHORT))
+        gevent.sleep(0)  # it has begun
+        time.sleep(2 * SHORT)
+        assert stream.wait(SECONDS) is End.CLEAN
 
 
 # ---- ordinary exchanges
