@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from conformance.findings import Finding
 from conformance.message import Message
@@ -16,7 +16,7 @@ from conformance.rules.base import Stream
 Test = Callable[[Message], bool]
 
 
-def passed(stream: Stream | None) -> bool:
+def passed(stream: Stream | None) -> TypeGuard[Stream]:
     """Whether the filter was accepted: an event stream came."""
     return stream is not None and stream.transcript.is_event_stream
 

@@ -24,7 +24,7 @@ def _directories(case: Case) -> tuple[list[Finding], int, str]:
     judged = 0
     for role, other in (("in-a", ledger.b), ("in-b", ledger.a)):
         stream = case.stream(role)
-        if stream is None or not passed(stream) or not case.observation.fact("bound"):
+        if not passed(stream) or not case.observation.fact("bound"):
             continue
         judged += ledger.count(other)
         findings += foreign(

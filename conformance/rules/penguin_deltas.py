@@ -139,10 +139,8 @@ class DeltasMakeTheText(RuleByType):
             found = (self._late(message, part, part.delta),)
         if not growing.deltas:
             growing.deltas, growing.base = True, growing.text or ""
-        growing.apart.append(part.delta)
+        growing.apart.append(part.delta)  # to be compared when the next text is told
         growing.last = message
-        if not growing.changed:
-            self._note(part.id, growing)
         return found
 
     def _note(self, identity: str, growing: _Growing) -> None:
@@ -152,8 +150,7 @@ class DeltasMakeTheText(RuleByType):
         changed.add(identity)
 
     def _begin(self, message: Message, part: PartInfo) -> _Growing:
-        session = part.envelope_session or part.session or session_of(message)
-        growing = self._parts[part.id] = _Growing(message, session)
+        growing = self._parts[part.id] = _Growing(message, session_of(message))
         if self._forgot or not self._beginnings.seen(growing.session):
             text, delta = part.text or "", part.delta or ""
             growing.joined = text.removesuffix(delta)  # it began before we came

@@ -24,7 +24,7 @@ def _groups(case: Case) -> list[list[Stream]]:
     groups: dict[str, list[Stream]] = {}
     for stream in case.streams:
         groups.setdefault(stream.role.rpartition("-")[0], []).append(stream)
-    return [group for group in groups.values() if len(group) > 1]
+    return list(groups.values())
 
 
 def _value(message: Message) -> str:

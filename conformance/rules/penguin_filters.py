@@ -34,7 +34,7 @@ def nothing_of_another_session(case: Case) -> Judgement:
     judged = 0
     for role, own in (("only-a", ledger.a), ("only-b", ledger.b)):
         stream = case.stream(role)
-        if stream is None or not passed(stream):
+        if not passed(stream):
             continue
         other = ledger.b if own == ledger.a else ledger.a
         judged += ledger.count(other)
@@ -88,7 +88,7 @@ def alias(case: Case) -> Judgement:
     ledger = Ledger(case)
     judgement = _everything(ledger, (("alias-a", ledger.a),), "conversation_id")
     stream = case.stream("alias-a")
-    if stream is None or not passed(stream):
+    if not passed(stream):
         return Judgement(not_applicable="only penguin/2 has the alias")
     leaks = foreign(
         stream,
@@ -105,7 +105,7 @@ def _everything(ledger: Ledger, sessions: Iterable[tuple[str, str]], name: str) 
     judged = 0
     for role, session in sessions:
         stream, control = ledger.case.stream(role), ledger.case.stream(CONTROL)
-        if stream is None or control is None or not passed(stream) or not passed(control):
+        if not passed(stream) or not passed(control):
             continue
         found, compared = missing(
             stream,
@@ -128,7 +128,7 @@ def agent_filter(case: Case) -> Judgement:
     judged = 0
     for role, own in (("agent", case.profile.agent), ("other-agent", OTHER_AGENT)):
         stream = case.stream(role)
-        if stream is None or control is None or not passed(stream):
+        if control is None or not passed(stream):
             continue
         if role == "other-agent" and not ledger.count_agent(OTHER_AGENT):
             continue  # the target has no second agent: PG-FLT-04 judges such a stream
@@ -186,7 +186,7 @@ def unknown_filter_shows_nothing(case: Case) -> Judgement:
 def filters_never_relabel(case: Case) -> Judgement:
     """An event has the same session and agent on a filtered stream as on the unfiltered one."""
     control = case.stream(CONTROL) or case.stream("full")
-    if control is None or not passed(control):
+    if not passed(control):
         return Judgement(inconclusive="there is no control stream")
     ledger = Ledger(case)
     known: dict[str, list[Message]] = {}
@@ -244,7 +244,7 @@ def filters_combine_by_and(case: Case) -> Judgement:
     judged = 0
     if case.observation.probe == AGENTS:
         stream, control = case.stream("a-and-agent"), case.stream(CONTROL)
-        if stream is not None and control is not None and passed(stream):
+        if control is not None and passed(stream):
             found, compared = missing(
                 stream,
                 control,
@@ -266,7 +266,7 @@ def filters_combine_by_and(case: Case) -> Judgement:
     ):
         stream = case.stream(role)
         directory = role == "a-in-b"
-        if stream is None or not passed(stream):
+        if not passed(stream):
             continue
         if directory and (case.profile.revision < 2 or not case.observation.fact("bound")):
             continue  # penguin/1 does not say that `directory` filters

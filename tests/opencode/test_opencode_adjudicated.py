@@ -75,11 +75,25 @@ def test_an_event_that_came_late_with_another_content_is_no_hole() -> None:
 def test_it_is_one_event_with_two_contents() -> None:
     read = [CONNECTED, EARLY, delta(2, "a"), FENCE]
     assert fan_out(read, read).findings == ()
-    assert fan_out(read, read).judged > 0
+    assert fan_out(read, read).judged == 1
+    assert fan_out([CONNECTED], read).judged == 0
+    for odd in (message(1, time=5, tokens={"input": 0}), message(1, tokens={"input": 0})):
+        for pair in ((odd, EARLY), (EARLY, odd)):
+            (found,) = fan_out([CONNECTED, pair[0]], [CONNECTED, pair[1]]).findings
+            assert "time" in found.expected
     (found,) = fan_out([CONNECTED, LATE, delta(2, "a"), FENCE], read).findings
     assert "properties.info.time.completed null" in found.expected
     assert "properties.info.time.completed 9" in found.observed
     assert found.event is not None
+
+
+def test_one_subscriber_alone_or_without_ids_shows_no_two_contents() -> None:
+    streams = {"stalled": exchange(LATE, method="GET"), "witness": exchange(EARLY, method="GET")}
+    for role, seen in streams.items():
+        said = verdict("PG-FAN-01a", exchanges.STALL, {role: seen}, on="opencode/1", facts=BIG)
+        assert (said.judged, said.findings) == (0, ())
+    first = verdict("PG-FAN-01a", exchanges.STALL, streams, on="penguin/1", facts=BIG)
+    assert (first.judged, first.findings) == (0, ())  # its ids may be counted for each connection
 
 
 def test_increments_that_are_joined_for_a_late_reader_are_one_content() -> None:

@@ -143,6 +143,7 @@ def test_of_messages_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(penguin_messages, "MESSAGES", 2)
     rule = MessagesBeforeTheirParts
     assert judge(rule, msg("a"), msg("b"), part("x", of="a"), part("x", of="c"))[1] == [3]
+    assert judge(rule, msg("a"), msg("b"), msg("c"), part("x", of="c", session="t"))[1] == [3]
     # Once one was forgotten nobody is held to what came before.
     assert judge(rule, msg("a"), msg("b"), msg("c"), part("x", of="a"), part("x", of="z"))[1] == []
     many = [part("x", of=f"z{n}") for n in range(4)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from conformance.catalogue import event_schemas
 from conformance.penguin import CONNECT, CONTROL, LIFECYCLE
 from conformance.rules.base import Case, checks
 from conformance.rules.penguin_connection import ConnectedFirstAndOnce, connected_at_all
@@ -145,6 +146,15 @@ def test_a_problem_is_told_once_in_a_stream(monkeypatch: pytest.MonkeyPatch) -> 
     bad |= {"id": "evt:session:s:00000001", "order": 1, "time": 1}
     worse = {"type": "session.status", "properties": 7, "id": "evt:session:s:00000001", "order": 1, "time": 1}
     assert judge(EventsMatchTheirSchemas, connected(), bad, bad, worse, worse) == (5, [1, 3])
+    both = {
+        "type": "session.status",
+        "properties": {"sessionID": 7, "status": {}},
+        "id": 7,
+        "order": 1,
+        "time": 1,
+    }
+    for first in ({**bad, "properties": both["properties"]}, {**both, "properties": bad["properties"]}):
+        assert judge(EventsMatchTheirSchemas, first, both)[1][-1] == 1  # the other problem is told, too
     monkeypatch.setattr("conformance.rules.penguin_envelope.KINDS", 1)
     assert judge(EventsMatchTheirSchemas, bad, worse) == (2, [0])
 
@@ -171,6 +181,8 @@ def test_an_unknown_type_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert judge(KnownTypes, *events) == (7, [1, 4])  # a part and an event may have one name
     assert judge(KnownTypes, shown("reasoning"), shown("tool"), status()) == (3, [])
+    every = [shown(kind) for kind in sorted(event_schemas("penguin/2").parts)]
+    assert judge(KnownTypes, *every, shown("x")) == (len(every) + 1, [len(every)])
     monkeypatch.setattr("conformance.rules.penguin_envelope.KINDS", 1)
     assert judge(KnownTypes, unknown("x"), unknown("y"), shown("z")) == (3, [0])
 

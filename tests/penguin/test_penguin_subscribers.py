@@ -208,6 +208,16 @@ def test_words_of_another_session() -> None:
     assert together([*OF_A, called("second-b.txt", "")], OF_B, control)[1] == [("a", 4)]
 
 
+def test_a_stream_that_did_not_come_excuses_no_other() -> None:
+    mixed = [*OF_B, called("first-a.txt", "t")]
+    seen = {"a": replace(transcript(), head=None), "b": transcript(*mixed)}
+    prompts = [
+        Action(1.0, "prompt", session="s", stream="a", script=ONE, status=200, until=2.0),
+        Action(1.1, "prompt", session="t", stream="b", script=TWO, status=200, until=2.0),
+    ]
+    assert judge("PG-CONC-01", TOGETHER, seen, *prompts)[1] == [("b", 2)]
+
+
 def test_an_id_in_two_sessions() -> None:
     both = {**OF_B[1], "properties": {**OF_B[1]["properties"]}}
     both["properties"]["part"] = {**both["properties"]["part"], "id": "ps0"}
