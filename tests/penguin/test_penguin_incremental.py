@@ -151,6 +151,7 @@ def test_of_messages_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) 
     parts = [part("", name=name) for name in ("p", "q")]
     assert judge(rule, msg(), *parts, inc("x", name="z"), on="opencode/1")[1] == [3]
     assert judge(rule, msg(), *parts, part("", name="r"), inc("x", name="z"), on="opencode/1")[1] == []
+    assert judge(rule, msg(), *parts, part("", name="r"), inc("x", "r", of="n"), on="opencode/1")[1] == [4]
 
 
 # ---- PG-MSG-04
