@@ -99,6 +99,8 @@ def test_streams_that_were_cut_on_purpose_may_end_earlier() -> None:
     wrong = transcript(connected(), WHOLE[3], cursor=name_of(2))
     assert said(rules.resuming_gives_what_was_missed(case(seen={"chain-1": short}))) == (2, [])
     assert said(rules.resuming_gives_what_was_missed(case(seen={"cut-1": short}))) == (4, [("cut-1", 2)])
+    long = transcript(connected(), *WHOLE[2:], event(9), cursor=name_of(2))
+    assert said(rules.resuming_gives_what_was_missed(case(seen={"chain-1": long}))) == (4, [("chain-1", 5)])
     cut = case(seen={"cut-1": short}, facts={"until:cut-1": name_of(4)})
     assert said(rules.resuming_gives_what_was_missed(cut)) == (2, [])
     assert said(rules.resuming_gives_what_was_missed(case(seen={"chain-1": wrong}))) == (1, [("chain-1", 1)])
@@ -202,6 +204,7 @@ TWO_TURNS = transcript(connected(), *TURNS)
         ([connected()], [None]),
         ([connected(), gap("x")], [None]),
         ([connected(), gap("x"), TURNS[3]], [None]),
+        ([connected(), gap("x"), event(99), TURNS[3]], [None]),  # an event that nobody else saw is no turn
         ([connected(), gap("x"), TURNS[0], *TURNS[2:]], [2]),
     ],
 )
@@ -318,7 +321,10 @@ def test_the_id_of_a_frame_replays_as_well() -> None:
     assert judge(WHOLE[3:]) == (1, [("connected-1", 1)])
     assert judge(WHOLE, since=-1) == judge(WHOLE, since=None) == (6, [])
     assert judge(WHOLE[1:], since=None) == (1, [("connected-1", 1)])
+    assert judge(WHOLE[1:], since=0) == (5, [])
+    assert judge(WHOLE[2:5]) == (4, [("connected-1", 3)])
     assert judge([gap("x")]) == (1, [])
+    assert judge([gap("x")], connected_2=WHOLE[3:]) == (2, [("connected-2", 1)])
     assert judge([event(9)], since=5) == (1, [("connected-1", 1)])
     origin = [gap("x"), *WHOLE[2:]]
     assert judge(WHOLE[2:], "after-gap", unknown_word=origin) == (4, [])

@@ -217,11 +217,26 @@ def test_ids_are_unique_but_for_frames_of_the_connection() -> None:
         ([{**numbered(1), "time": 1.5}], (1, [0])),
         ([{**numbered(1), "time": None}], (1, [0])),
         ([{"type": "x", "id": "a", "properties": {}}], (1, [])),
+        ([{"type": "x", "id": "a", "properties": {}, "order": "1"}], (1, [0])),
+        ([{"type": "x", "id": "a", "properties": {}, "time": "1"}], (1, [0])),
         ([connected(), gap("x"), {"no": "type"}], (0, [])),
     ],
 )
 def test_order_grows_and_time_does_not_go_back(events: list[Event], said: tuple[int, list[int]]) -> None:
     assert judge(OrderGrows, *events) == said
+
+
+def test_a_run_of_several_streams_is_of_none_of_them() -> None:
+    def runs(*runs: list[Event]) -> tuple[int, list[int | None]]:
+        body = b": the run ends here\n\n".join(map(encode, runs))
+        made = replace(transcript(), chunks=(Chunk(0.1, body),))
+        judgement = Case(Observation("text", profile_of(), (("stream", made),))).judge_by(OrderGrows)
+        return judgement.judged, [found.event for found in judgement.findings]
+
+    first = [numbered(1, stream="a"), numbered(5, stream="b")]
+    assert runs(first, [numbered(2, stream="a"), numbered(6, stream="b")]) == (4, [])
+    for again in first:
+        assert runs(first, [again]) == (3, [2])
 
 
 def test_of_streams_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +245,7 @@ def test_of_streams_the_newest_are_remembered(monkeypatch: pytest.MonkeyPatch) -
     again = [numbered(1, stream=name) for name in "abc"]
     assert judge(OrderGrows, a, b, *again[:2])[1] == [2, 3]
     assert judge(OrderGrows, a, b, c, again[2], again[1])[1] == [3, 4]
+    assert judge(OrderGrows, a, b, c, again[1], again[2])[1] == [3, 4]
     assert judge(OrderGrows, a, b, numbered(6, stream="a"), c, again[0])[1] == [4]
 
 

@@ -246,7 +246,7 @@ WHOLE = [connected(), *(said(text, name=text, id=f"e{text}") for text in "abcd")
 
 
 def lost(
-    second: list[Event], third: list[Event], *, resume: bool = False, full: bool = True
+    second: list[Event], third: list[Event], *, resume: bool = False, full: bool = True, **asked: Any
 ) -> dict[str, Any]:
     profile = profile_of()
     profile = replace(profile, capabilities=replace(profile.capabilities, resume=resume))
@@ -254,6 +254,7 @@ def lost(
     if full:
         seen[FULL] = transcript(*WHOLE)
     prompt = Action(5.0, "prompt", session="s", stream="third", script=say("d"), status=200, until=6.0)
+    prompt = replace(prompt, **asked)
     return {row: judge(row, LOST, seen, prompt, profile=profile) for row in ("PG-REC-01", "PG-REC-06")}
 
 
@@ -280,6 +281,12 @@ def test_a_new_connection_that_misses_something(
     second: list[Event], third: list[Event], places: Places
 ) -> None:
     assert lost(second, third)["PG-REC-01"][1] == places
+
+
+def test_a_turn_that_is_not_known_or_not_over_need_not_be_whole() -> None:
+    untold = [connected()], [connected(), renamed("1")]
+    for asked in ({"script": None}, {"until": None}, {"stream": "second"}):
+        assert lost(*untold, **asked)["PG-REC-01"][1] == []
 
 
 def test_what_a_new_connection_shows_again() -> None:

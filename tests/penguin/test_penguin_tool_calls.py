@@ -107,7 +107,7 @@ def test_parts_as_they_are_in_the_end() -> None:
         ("a", "running")
     ]
     assert shown(part(name="", ident="x"), part("error", name="", ident="x")) == [("x", "error")]
-    assert shown(part(name="", ident="")) == []
+    assert shown(part(name="", ident=""), a) == [("a", "running")]
     assert shown(part("running", session="")) == [("p", "running")]
     by_part, by_message = (
         removed("message.part.removed", partID="a", messageID="m"),
