@@ -16,6 +16,7 @@ class Effect(StrEnum):
     EDIT = "edit"  # tools that write inside the workspace
     DISRUPT = "disrupt"  # resets in numbers, stalled readers, floods, path escapes
     CONFIGURE = "configure"  # changes the target's settings for the run, and puts them back
+    LOAD = "load"  # as many users at once as a load run is told to make
 
 
 @dataclass(frozen=True, slots=True)

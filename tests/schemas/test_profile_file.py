@@ -232,7 +232,7 @@ def test_the_command_line_wins(tmp_path: Path) -> None:
         ("[limits]\nturn = inf\n", "limits.turn: expected at most 86400, got Infinity"),
         (
             'allow = ["all"]\n',
-            'allow.0: expected one of "read", "prompt", "edit", "disrupt", "configure", got "all"',
+            'allow.0: expected one of "read", "prompt", "edit", "disrupt", "configure", "load", got "all"',
         ),
         ("repoint = true\n", "repoint: got true. Leave to point the target's model"),
         (
