@@ -86,6 +86,23 @@ class ResponseReader:
     `surplus`: bytes after the end.
     """
 
+    __slots__ = (
+        "_after",
+        "_interim",
+        "_left",
+        "_method",
+        "_pending",
+        "_state",
+        "_surplus",
+        "_trailer_bytes",
+        "capped",
+        "delimiter",
+        "done",
+        "errors",
+        "failed",
+        "head",
+    )
+
     def __init__(self, method: str) -> None:
         self._method = method.upper()
         self._state = _State.HEAD
@@ -96,15 +113,11 @@ class ResponseReader:
         self._trailer_bytes = 0
         self.head: ResponseHead | None = None
         self.delimiter = ""
+        self.done = False
         self.errors: list[str] = []
         self.failed = ""
         self.capped = False
         self._surplus = 0
-
-    @property
-    def done(self) -> bool:
-        """Whether the response's end was seen."""
-        return self._state is _State.DONE
 
     @property
     def started(self) -> bool:
@@ -131,6 +144,7 @@ class ResponseReader:
                     self._after = (self._after + data)[:16]
                 break
             data = self._step(data, out)
+        self.done = self._state is _State.DONE
         return out[0] if len(out) == 1 else b"".join(out)
 
     @staticmethod
@@ -152,6 +166,7 @@ class ResponseReader:
         """The peer ended the connection in order: the end of a body that close delimits."""
         if self._state is _State.CLOSE:
             self._state = _State.DONE
+            self.done = True
 
     def _step(self, data: bytes, out: list[bytes]) -> bytes:
         """Consume some of `data` in the present state; the rest comes back."""
