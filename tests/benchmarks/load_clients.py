@@ -209,7 +209,7 @@ def users(client: str, url: str, streams: int, rate: float, seconds: float) -> d
     environment = Environment(user_classes=[user], host=url)
     runner = environment.create_local_runner()
     runner.start(streams, spawn_rate=streams)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(judges) < streams or not all(one.number for one in judges):
         if time.monotonic() > deadline:
             raise AssertionError(f"{client}: not all of {streams} streams have begun")
@@ -297,7 +297,7 @@ def idle(client: str, url: str, streams: int, seconds: float) -> dict[str, float
             kept.append(gevent.spawn(CLIENTS[client], f"{url}/idle", judge))
 
     def all_open() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not all(judge.number for judge in judges):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{client}: only {sum(j.number for j in judges)} streams are open")
