@@ -167,6 +167,15 @@ def test_which_sessions_are_judged(actions: list[Action], judged: int) -> None:
         assert judge(tools_end, streams, *acted)[0] == judged + 1
 
 
+def test_a_stream_that_joined_midway_excuses_no_other() -> None:
+    streams = {
+        "stream": transcript(OPEN, opened=1.5),
+        "other": transcript(read(state="running", session="t")),
+    }
+    other = prompt(call(), session="t", stream="other")
+    assert judge(tools_end, streams, prompt(call()), other) == (1, [0])
+
+
 def test_calls_of_turns_before_the_stream_are_not_asked_for() -> None:
     early, late = prompt(call("early.txt")), prompt(call("late.txt"), at=5.0, until=6.0)
     made = transcript(read("late.txt"), opened=3.0)
@@ -192,11 +201,17 @@ BAD = call("no.txt", fails=True)
         ([BAD, call()], [read("no.txt", "error"), read(state="error", name="q")], (3, [])),
         ([BAD, BAD], [read("no.txt", "error"), read("no.txt", "error", name="q")], (4, [])),
         ([BAD, BAD], [read("no.txt", "error"), read("no.txt", name="q")], (4, [1])),
+        ([BAD, BAD], [read("no.txt"), read("no.txt", name="q")], (4, [0, 1])),
         ([call("no.txt"), BAD], [read("no.txt"), read("no.txt", "error", name="q")], (3, [])),
         ([call("no.txt"), BAD], [read("no.txt"), read("no.txt", name="q")], (3, [1])),
         ([call()], [read(tool="read_file"), read(tool="other")], (1, [1])),
         ([call()], [read(tool="read_file"), read(tool="")], (1, [])),
         ([call("x", name="nobody", fails=True)], [read("x", tool="nobody")], (0, [])),  # 02c speaks
+        (
+            [call("x", name="nobody"), call()],
+            [read("x", tool="nobody"), read(name="q"), read(name="q", tool="other")],
+            (1, [2]),
+        ),
     ],
 )
 def test_failing_tools_end_in_error(
@@ -214,6 +229,7 @@ def test_failing_tools_end_in_error(
         ([call(name="nobody")], [read(state="error", tool="nobody")], (1, [])),
         ([call(name="nobody")], [read(tool="nobody")], (1, [0])),
         ([call(name="nobody")], [read()], (0, [])),
+        ([call(name="nobody"), call()], [read(), read(name="q", tool="nobody")], (1, [1])),
         ([call(name="nobody")], [], (0, [])),
         ([call()], [read()], (0, [])),
         ([ToolCall("read_file", {"file": 7})], [read(state="error")], (1, [])),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from conformance.findings import Judgement
+from conformance.profile_file import default_profile
 from conformance.rules.said import difference, first_difference, said, said_reasoning, said_text
 from conformance.script import Fill, Script, say
 from conformance.transcript import Action, Ended, Transcript
@@ -169,6 +171,30 @@ def test_penguins_text_is_the_final_text_of_the_agents_parts() -> None:
     assert _said(*events, session="other") == ("elsewhere", "")
 
 
+def test_what_was_removed_or_is_of_another_session_was_not_said() -> None:
+    removed = {"type": "message.removed", "properties": {"messageID": "a", "sessionID": "s"}}
+    spoken = [_message("a", "assistant"), _part("p", "a", "One"), _message("b", "assistant")]
+    assert _said(*spoken, _part("q", "b", "two"), removed) == ("two", "")
+    for named in ("part", "envelope"):  # either of them says whose it is
+        event = _part("x", "b", "elsewhere", session="other")
+        del (event["properties"]["part"] if named == "part" else event["properties"])["sessionID"]
+        assert _said(*spoken, event) == ("One", "")
+        assert _said(event, session="other") == ("elsewhere", "")
+    error = {"type": "session.error", "properties": {"sessionID": "s", "error": {"name": "x"}}}
+    stream = case(_events(error), protocol="penguin/2").streams[0]
+    assert [len(said(stream, session).errors) for session in ("s", "other", "")] == [1, 0, 1]
+
+
+def test_where_a_plugin_rewrites_texts_the_increments_are_what_was_said() -> None:
+    profile = replace(default_profile("penguin/2", "http://localhost"), rewrites_text=True)
+    grown = [_part("p", "a", "One ", delta="One "), _part("p", "a", "One two", delta="two")]
+    for events, text in (
+        ([*grown, _part("p", "a", "REWRITTEN")], "One two"),
+        ([_part("p", "a", "told at once")], "told at once"),
+    ):
+        assert said_text(case(_events(*events), profile=profile).streams[0], "s") == text
+
+
 def test_a_user_message_announced_after_its_part_is_still_the_users() -> None:
     assert _said(_part("p0", "u", "the prompt"), _message("u", "user")) == ("", "")
 
@@ -214,6 +240,20 @@ def test_differences_are_said_in_words() -> None:
     assert "differs from character 1" in difference("abc", "axc")
     assert "ends after 2 characters" in difference("abc", "ab")
     assert "goes on after the end" in difference("abc", "abcd")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "index"),
+    [("", "", 0), ("a", "b", 0), ("ab", "ac", 1), ("abc", "ab", 2), ("abcd", "abxd", 2), ("abc", "abc", 3)],
+)
+def test_the_first_difference(left: str, right: str, index: int) -> None:
+    assert first_difference(left, right) == first_difference(right, left) == index
+
+
+def test_which_event_brought_a_character() -> None:
+    spoken = said(case(_chat("ab", "", "c")).streams[0])
+    found = [spoken.at(index) for index in range(4)]
+    assert [each and each.event.index for each in found] == [0, 0, 2, 2]
 
 
 def test_agentsmithys_reasoning_is_apart() -> None:
