@@ -199,6 +199,7 @@ def test_the_newest_id_of_a_run_is_its_last(repeated: bytes, found: list[int]) -
     frame = b"id: " + repeated + b'\ndata: {"type": "server.heartbeat"}\n\n'
     judgement = judged("SSE-EVT-04", case(body + frame, protocol="penguin/2"))
     assert [f.event for f in judgement.findings] == found
+    assert all("first on event 0" in f.observed for f in judgement.findings)
 
 
 def test_ids_of_two_streams_may_be_the_same() -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 
 from conformance.findings import Finding
 from conformance.message import Message
 from conformance.rules import stream as stream_module
-from conformance.rules.base import StreamRule
+from conformance.rules.base import Listener, RuleByType, StreamRule
 from conformance.rules.one_pass import ENOUGH, SHOWN, judge_streams
 from conformance.transcript import Ended
-from conformance.wire import Block
-from tests.support.sse_cases import case
+from conformance.wire import Block, Decoder
+from tests.support.sse_cases import case, judged, transcript
 
 BODY = b': hi\n\ndata: {"type": "a"}\n\n\nid: 1\n\ndata: {"type": "b"}\n\ndata: {"type": "a"}\n\n'
 
@@ -132,3 +133,29 @@ def test_a_rule_that_has_found_enough_looks_no_further() -> None:
     assert found.judged == SHOWN + ENOUGH
     assert any("the rest of the stream was not looked at" in note for note in found.notes)
     assert all_seen.judged == events + 1
+
+
+def test_what_comes_before_a_line_that_is_too_long_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "Decoder", partial(Decoder, max_line=30))
+    body = BODY + b"data: " + b"x" * 30
+    of = case(transcript(body, body))
+    (stream,) = of.streams
+    assert stream.decode_error is not None
+    assert stream.decode_error.offset == len(BODY) + 30
+    assert [message.type for message in stream.messages] == ["a", "b", "a"]
+    assert not stream.known_fields_only
+    assert judged("SSE-FMT-05", of).judged == 0  # what is pending is not the server's end
+
+
+def test_a_rule_by_type_that_is_fed_asks_who_listens() -> None:
+    class Rule(RuleByType):
+        def listener(self, kind: str) -> Listener | None:
+            return (
+                (lambda message: [self.finding(message, "a", expected="", observed="")])
+                if kind == "a"
+                else None
+            )
+
+    (stream,) = case(BODY).streams
+    rule = Rule(stream.context)
+    assert [len(list(rule.feed(message))) for message in stream.messages] == [1, 0, 1]

@@ -11,13 +11,15 @@ import pytest
 from conformance.findings import Judgement
 from conformance.profile_file import default_profile
 from conformance.rules.said import difference, first_difference, said, said_reasoning, said_text
-from conformance.script import Fill, Script, say
+from conformance.rules.text import LARGE
+from conformance.script import Failure, Fill, ModelTurn, Script, say
 from conformance.transcript import Action, Ended, Transcript
 from conformance.turns import AWKWARD, RARE
 from tests.support.sse_cases import case, judged, transcript
 
 TEXT = "".join(AWKWARD)
 JSON = (("content-type", "application/json"),)
+FAILS = ModelTurn(error=Failure("no", status=400))
 
 
 def _events(*events: dict[str, Any], ascii_only: bool = False) -> bytes:
@@ -130,6 +132,51 @@ def test_rare_and_large_texts() -> None:
     assert finding.findings[0].event == 102  # where the first counter after the hole stands
 
 
+@pytest.mark.parametrize(
+    ("requirement", "script", "concerned"),
+    [
+        ("SSE-FMT-07a", say(*AWKWARD), True),
+        ("SSE-FMT-07a", say("plain words"), False),
+        ("SSE-FMT-07a", replace(say(*AWKWARD), turns=(*say(*AWKWARD).turns, FAILS)), False),
+        ("SSE-FMT-07b", say(*RARE), True),
+        ("SSE-FMT-07b", say("plain words"), False),
+        ("SSE-FMT-08", say(Fill(1000, LARGE // 1000)), True),
+        ("SSE-FMT-08", say(Fill(1000, LARGE // 1000 - 1)), False),
+    ],
+)
+def test_which_recorded_texts_concern_a_requirement(
+    requirement: str, script: Script, concerned: bool
+) -> None:
+    prompt = Action(0.0, "prompt", session="s", stream="stream", script=script, until=1.0)
+    for text, red in ((script.said, False), (script.said[:-3], True)):
+        judgement = judged(requirement, case(_chat(text), probe="recorded", actions=(prompt,)))
+        assert (judgement.judged, bool(judgement.findings)) == (int(concerned), concerned and red)
+
+
+def test_where_nothing_names_a_message_the_prompt_is_not_what_the_agent_said() -> None:
+    body = _events(
+        *(
+            {
+                "type": "message.part.updated",
+                "properties": {"part": {"type": "text", "text": text}, "delta": text},
+            }
+            for text in ("the prompt", TEXT)
+        )
+    )
+    prompt = Action(
+        0.0,
+        "prompt",
+        session="s",
+        stream="stream",
+        script=say(*AWKWARD),
+        prompt="the prompt",
+        status=200,
+        until=1.0,
+    )
+    of = case(body, probe="awkward", actions=(prompt,), protocol="penguin/1")
+    assert judged("SSE-FMT-07a", of) == Judgement(judged=1)
+
+
 def _message(identity: str, role: str, **more: Any) -> dict[str, Any]:
     return {"type": "message.updated", "properties": {"id": identity, "sessionID": "s", "role": role, **more}}
 
@@ -233,6 +280,20 @@ def test_penguins_text_is_judged_once_its_turn_is_over() -> None:
     assert verdict(part, None).inconclusive
     assert verdict(failed, 200).inconclusive
     assert verdict(part, 500).inconclusive
+    assert verdict(part, 400).not_applicable  # this text may be refused
+
+    # What our deadline or a cap ended was not over; what the server ended is, where it says so or cannot say so.
+    bare = [{"type": "message.part.updated", "properties": {"part": {"type": "text", "text": TEXT[:30]}}}]
+    for body, ended, protocol, accused in (
+        (part, Ended.DEADLINE, "penguin/2", False),
+        (part, Ended.CAPPED, "penguin/2", False),
+        (part, Ended.COMPLETE, "penguin/2", False),
+        (part + idle, Ended.COMPLETE, "penguin/2", True),
+        (part + idle, Ended.DEADLINE, "penguin/2", False),
+        (_events(*bare), Ended.COMPLETE, "penguin/1", True),
+    ):
+        judgement = _judge(transcript(body, ended=ended), protocol=protocol, status=200)
+        assert (bool(judgement.findings), bool(judgement.inconclusive)) == (accused, not accused)
 
 
 def test_differences_are_said_in_words() -> None:
