@@ -1,7 +1,8 @@
 """What got worse between two load runs: of the same load, by more than a tolerance.
 
 Times, rates and memory may vary by the tolerance; correctness may not. A percentile is compared only where both runs
-measured enough beyond it to know it, and a time only by more than a millisecond: less is the machine's own.
+measured enough beyond it to know it, and a time only by more than a millisecond: less is the machine's own. Runs that
+go up step by step until it breaks are compared by how far they came, and level by level.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ DEFAULT_TOLERANCE = 0.1
 _PERCENTILES = (50, 90, 99)
 _BEYOND = 5  # values above a percentile, for it to mean anything
 _FLOOR = 0.001  # seconds
-_SETTINGS = ("protocols", "shape", "users", "spawn_rate", "clock")
+_SETTINGS = ("protocols", "shape", "spawn_rate", "clock")
+_STEPS = "step"  # the shape that ends by itself
+_SAME_USERS = 0.02  # a share by which the most users at once may differ: the last ones may have come too late
 
 
 class Trend(StrEnum):
@@ -90,6 +93,8 @@ def differences(old: LoadResult, new: LoadResult) -> tuple[str, ...]:
         for name in _SETTINGS
         if (before := getattr(old, name)) != (after := getattr(new, name))
     ]
+    if new.shape != _STEPS and abs(new.users - old.users) > old.users * _SAME_USERS:
+        lines.append(f"users: {old.users} then, {new.users} now")
     for when, run in (("old", old), ("new", new)):
         if run.generator.late:
             lines.append(f"the generator of the {when} run was late")
@@ -102,12 +107,15 @@ def compare_loads(old: LoadResult, new: LoadResult, tolerance: float = DEFAULT_T
     """Every measure that both runs have. `tolerance` is a share: 0.1 lets a time grow by a tenth."""
     if differs := differences(old, new):
         return LoadComparison(old, new, tolerance, differs=differs)
-    measures = [
-        *_integrity(old, new),
-        *_times(old, new, tolerance),
-        *_rates(old, new, tolerance),
-        *_memory(old, new, tolerance),
-    ]
+    measures = list(_integrity(old, new))
+    if new.shape == _STEPS:
+        measures += _levels(old, new, tolerance)
+    else:
+        measures += [
+            *_times(old, new, tolerance),
+            *_rates(old, new, tolerance),
+            *_memory(old, new, tolerance),
+        ]
     order = list(Trend)
     return LoadComparison(
         old, new, tolerance, tuple(sorted(measures, key=lambda found: order.index(found.trend)))
@@ -138,7 +146,8 @@ def compare_all_loads(
 
 
 def _load(run: LoadResult) -> tuple[object, ...]:
-    return tuple(getattr(run, name) for name in _SETTINGS)
+    users = 0 if run.shape == _STEPS else run.users
+    return (users, *(getattr(run, name) for name in _SETTINGS))
 
 
 def _integrity(old: LoadResult, new: LoadResult) -> Iterator[Measure]:
@@ -161,8 +170,23 @@ def _times(old: LoadResult, new: LoadResult, tolerance: float) -> Iterator[Measu
             was, now = before.percentile(percent), after.percentile(percent)
             assert was is not None
             assert now is not None
-            trend = Trend.SAME if abs(now - was) <= _FLOOR else _trend(was, now, tolerance)
-            yield Measure(f"{name}:p{percent}", trend, duration(was), duration(now))
+            yield _time(f"{name}:p{percent}", was, now, tolerance)
+
+
+def _levels(old: LoadResult, new: LoadResult, tolerance: float) -> Iterator[Measure]:
+    was, now = (max((step.users for step in run.steps), default=0) for run in (old, new))
+    yield Measure("users", _trend(-was, -now, tolerance), f"{was:,}", f"{now:,}")
+    before = {step.users: step for step in old.steps}
+    for step in new.steps:
+        same = before.get(step.users)
+        if same is None:
+            continue
+        for name in ("ttfe", "gap"):
+            one, other = getattr(same, name), getattr(step, name)
+            # How many gaps were measured is not known, but each stream has at least one.
+            if one is None or other is None or min(same.streams, step.streams) < 2 * _BEYOND:
+                continue
+            yield _time(f"{name}:p50 at {step.users} users", one.p50, other.p50, tolerance)
 
 
 def _rates(old: LoadResult, new: LoadResult, tolerance: float) -> Iterator[Measure]:
@@ -178,6 +202,11 @@ def _memory(old: LoadResult, new: LoadResult, tolerance: float) -> Iterator[Meas
     if old.process and new.process:
         was, now = (max(sample.rss for sample in run.process) for run in (old, new))
         yield Measure("rss:max", _trend(was, now, tolerance), f"{was / 1e6:,.1f} MB", f"{now / 1e6:,.1f} MB")
+
+
+def _time(name: str, was: float, now: float, tolerance: float) -> Measure:
+    trend = Trend.SAME if abs(now - was) <= _FLOOR else _trend(was, now, tolerance)
+    return Measure(name, trend, duration(was), duration(now))
 
 
 def _trend(was: float, now: float, tolerance: float) -> Trend:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from conformance.load_result import Step
 
 _LEAST = 3  # levels
+_FLOOR = 0.01  # seconds: below it a latency is the scheduler's as much as the server's
 _FALLEN = 0.7  # of the greatest power: what noise alone does not do
 
 
 def knee(steps: Sequence[Step]) -> Step | None:
     """The level with the greatest *power*, rate over latency (Kleinrock 1979); None where no higher level falls off.
 
-    The rate is events a second, the latency the p90 of the time to first event (of gaps, where no level has one). A
-    level at which nothing was measured has no power at all.
+    The rate is events a second, the latency the median of the time to first event (of gaps, where no level has one): it
+    moves when all have to wait, and not with the luck of a few. A level at which nothing was measured has no power.
     """
     if len(steps) < _LEAST:
         return None
@@ -27,7 +28,7 @@ def knee(steps: Sequence[Step]) -> Step | None:
 
 def _power(step: Step, of_gaps: bool) -> float:
     spread = step.gap if of_gaps else step.ttfe
-    return step.events_per_s / spread.p90 if spread is not None and spread.p90 else 0.0
+    return 0.0 if spread is None else step.events_per_s / max(spread.p50, _FLOOR)
 
 
 __all__ = ["knee"]

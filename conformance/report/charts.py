@@ -8,7 +8,7 @@ by colour alone; what a chart shows is said in words in its description.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -16,8 +16,10 @@ from markupsafe import Markup
 from conformance.report.html_page import environment
 
 Point = tuple[float, float]
+Word = Callable[[float], str]  # for a value of an axis
 
 _WIDTH = 1000  # of a drawing, in units of its own
+_DEPTH, _CLOSE = 1e-4, 2.0  # of a logarithmic axis: its least share of the greatest, and from which ratio on
 _SMALLEST = 0.001  # of an axis: steps below it cannot be seen
 _LAST_WORD = 93.0  # percent; beyond it a word in the middle would stick out
 # A drawn line in a legend, by the number of the curve: solid, dashed, dotted.
@@ -81,8 +83,8 @@ class Bar:
     stalls: tuple[tuple[float, float], ...] = ()
 
 
-def linear(low: float, high: float, word: str = "{:g}", most: int = 5) -> Axis:
-    """From a round number at or below `low` to one at or above `high`. `word` formats a value."""
+def linear(low: float, high: float, word: Word = "{:g}".format, most: int = 5) -> Axis:
+    """From a round number at or below `low` to one at or above `high`."""
     span = (high - low) or abs(high) or 1.0
     step = next(
         size * 10.0**power
@@ -94,13 +96,13 @@ def linear(low: float, high: float, word: str = "{:g}", most: int = 5) -> Axis:
     last = max(first + 1, math.ceil(high / step - 1e-9))
     ends = first * step, last * step
     ticks = (
-        Tick(_place(number * step, *ends, False), word.format(round(number * step, 12)))
+        Tick(_place(number * step, *ends, False), word(round(number * step, 12)))
         for number in range(first, last + 1)
     )
     return Axis(*ends, tuple(ticks))
 
 
-def over(low: float, high: float, word: str = "{:g}", most: int = 6) -> Axis:
+def over(low: float, high: float, word: Word = "{:g}".format, most: int = 6) -> Axis:
     """Exactly from `low` to `high`, with round numbers within: for what has a beginning and an end."""
     wide = linear(low, high, word, most)
     high = max(high, low + _SMALLEST)
@@ -113,9 +115,14 @@ def over(low: float, high: float, word: str = "{:g}", most: int = 6) -> Axis:
 
 
 def seconds_axis(low: float, high: float) -> Axis:
-    """Times on a logarithmic axis from one of 1, 2, 5 times a power of ten to another, with units of their size."""
-    low = max(low, 1e-7)
-    high = max(high, low * 1.001)
+    """Times on a logarithmic axis from one of 1, 2, 5 times a power of ten to another, with units of their size.
+
+    Times that lie close together stand on a linear one. Below a ten-thousandth of the greatest nothing is told apart.
+    """
+    high = max(high, 1e-6)
+    low = max(low, high * _DEPTH)
+    if high < low * _CLOSE:
+        return linear(low, high, clock, most=4)
     ends = _round(low, up=False), _round(high, up=True)
     powers = range(math.floor(math.log10(ends[0]) + 1e-9), math.ceil(math.log10(ends[1]) - 1e-9) + 1)
     # Few powers leave room for what lies between them.
@@ -128,8 +135,8 @@ def seconds_axis(low: float, high: float) -> Axis:
 
 
 def clock(seconds: float) -> str:
-    """A round time: 20 µs, 5 ms, 1 s, 100 s."""
-    for unit, size in (("µs", 1e-6), ("ms", 1e-3)):
+    """A round time: 100 ns, 20 µs, 5 ms, 1 s, 100 s."""
+    for unit, size in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
         if seconds < size * 999.5:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.4g} s"

@@ -35,7 +35,7 @@ _SMALL, _TALL = 120, 170  # heights of charts in pixels
 _TONES = {
     "good": ("━", "good"),
     "slow": ("━", "correct, but a limit was missed"),
-    "open": ("┄", "still open at the end"),
+    "open": ("─", "still open at the end"),
     "wrong": ("█", "its events were wrong"),
     "broken": ("╍▏", "failed"),
 }
@@ -86,7 +86,7 @@ def _ecdf(view: LoadView, name: str) -> Markup:
     before = None if comparison is None else comparison.old.distribution(name)
     both = [found] if before is None or not before.count else [found, before]
     x = charts.seconds_axis(min(one.low for one in both), max(one.high for one in both))
-    y = charts.linear(0, 1, "{:.0%}", most=4)
+    y = charts.linear(0, 1, "{:.0%}".format, most=4)
     drawn = [
         Curve(
             "this run" if number == 0 else "the older run",
@@ -136,7 +136,7 @@ def _concurrency(view: LoadView) -> Iterator[Markup]:
     steps = sorted(view.result.steps, key=lambda step: step.users)
     if len(steps) < 2:
         return
-    x = charts.linear(0, steps[-1].users, "{:,g}" if steps[-1].users < 1e6 else "{:.2g}")
+    x = charts.linear(0, steps[-1].users, "{:,.12g}".format)
     found = view.knee
     marks = [] if found is None else [Mark(found.users, f"knee: {count(found.users, 'user')}", "knee")]
     for name in ("ttfe", "gap"):
@@ -146,7 +146,7 @@ def _concurrency(view: LoadView) -> Iterator[Markup]:
     yield charts.curves(
         [Curve("events per second", _per_user(steps, lambda step: step.events_per_s), dots=True)],
         x,
-        charts.linear(0, max(step.events_per_s for step in steps), "{:,g}", most=4),
+        charts.linear(0, max(step.events_per_s for step in steps), "{:,.12g}".format, most=4),
         name=f"{view.key}-rate",
         title="Events per second over users",
         told=_list(steps, lambda step: f"{rate(step.events_per_s)} events per second"),
@@ -156,7 +156,7 @@ def _concurrency(view: LoadView) -> Iterator[Markup]:
     yield charts.curves(
         [Curve("good streams", _per_user(steps, _good), dots=True)],
         x,
-        charts.linear(0, 1, "{:.0%}", most=4),
+        charts.linear(0, 1, "{:.0%}".format, most=4),
         name=f"{view.key}-good",
         title="Good streams over users",
         told=_list(steps, lambda step: f"{step.good} of {count(step.streams, 'stream')} good"),
@@ -212,13 +212,13 @@ def _timeline(view: LoadView) -> Iterator[Markup]:
     moments = _moments(view.result.timeline)
     if len(moments) < 2:
         return
-    x = charts.over(0.0, max(view.result.seconds, moments[-1].at), "{:g} s")
+    x = charts.over(0.0, max(view.result.seconds, moments[-1].at), "{:g} s".format)
     users, streams = _over(moments, lambda one: one.users), _over(moments, lambda one: one.streams)
     most_streams, most_users = (max(value for _, value in points) for points in (streams, users))
     yield charts.curves(
         [Curve("open streams", streams, area=True), Curve("users", users, "two")],
         x,
-        charts.linear(0, max(most_streams, most_users), "{:,g}", most=4),
+        charts.linear(0, max(most_streams, most_users), "{:,.12g}".format, most=4),
         name=f"{view.key}-active",
         title="Open streams and users",
         told=f"At most {most_streams:,.0f} open streams and {most_users:,.0f} users.",
@@ -228,7 +228,7 @@ def _timeline(view: LoadView) -> Iterator[Markup]:
     yield charts.curves(
         [Curve("events", events, area=True)],
         x,
-        charts.linear(0, max(value for _, value in events), "{:,g}", most=4),
+        charts.linear(0, max(value for _, value in events), "{:,.12g}".format, most=4),
         name=f"{view.key}-events",
         title="Events per second",
         told=_range([value for _, value in events], rate, "events per second"),
@@ -249,7 +249,7 @@ def _timeline(view: LoadView) -> Iterator[Markup]:
         yield charts.curves(
             [Curve("errors", errors, "bad", area=True)],
             x,
-            charts.linear(0, max(value for _, value in errors), "{:,g}", most=3),
+            charts.linear(0, max(value for _, value in errors), "{:,.12g}".format, most=3),
             name=f"{view.key}-errors",
             title="Errors per second",
             told=f"{count(sum(one.errors for one in view.result.timeline), 'error')} in all; the first at "
@@ -292,7 +292,7 @@ def _sizes(most: float, per: str = "") -> Axis:
     unit, divisor = next(
         ((name, by) for name, by in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if most >= by), ("B", 1.0)
     )
-    axis = charts.linear(0, most / divisor, f"{{:g}} {unit}{per}", most=4)
+    axis = charts.linear(0, most / divisor, f"{{:g}} {unit}{per}".format, most=4)
     return Axis(axis.low * divisor, axis.high * divisor, axis.ticks)
 
 
@@ -328,7 +328,7 @@ def _raster(view: LoadView) -> Iterator[Markup]:
     axis = "seconds since each was opened" if apart else "seconds of the run"
     yield charts.raster(
         bars,
-        charts.over(0.0, whole, "{:g} s"),
+        charts.over(0.0, whole, "{:g} s".format),
         name=f"{view.key}-raster",
         title=f"{count(len(rows), 'sampled stream')} in the order of their opening, a row each: {axis}",
         told=f"{told}; {count(sum(len(row.stalls) for row in rows), 'stall')}.",
@@ -354,7 +354,7 @@ def _process(view: LoadView) -> Iterator[Markup]:
         return
     step = -(-len(samples) // _MOST_MOMENTS)
     kept = samples[::step]
-    x = charts.over(0.0, max(view.result.seconds, samples[-1].at), "{:g} s")
+    x = charts.over(0.0, max(view.result.seconds, samples[-1].at), "{:g} s".format)
     most = max(sample.rss for sample in kept)
     yield _sampled(view, kept, x, "rss", "Memory (resident)", _sizes(most), size)
     cpu = max(sample.cpu for sample in kept)
@@ -364,7 +364,7 @@ def _process(view: LoadView) -> Iterator[Markup]:
         x,
         "cpu",
         "CPU (share of one core)",
-        charts.linear(0, cpu or 1, "{:.0%}", 4),
+        charts.linear(0, cpu or 1, "{:.0%}".format, 4),
         "{:.0%}".format,
     )
     if all(sample.descriptors is not None for sample in kept):
@@ -375,7 +375,7 @@ def _process(view: LoadView) -> Iterator[Markup]:
             x,
             "descriptors",
             "Open descriptors",
-            charts.linear(0, top or 1, "{:,g}", 4),
+            charts.linear(0, top or 1, "{:,.12g}".format, 4),
             "{:,.0f}".format,
         )
 

@@ -137,7 +137,7 @@ class LoadView:
         if found is None:
             return f"No knee from {count(least)} to {count(most, 'user')}: more users still got more."
         return (
-            f"The knee lies at {count(found.users, 'user')}: beyond it events per second over the p90 of the time to "
+            f"The knee lies at {count(found.users, 'user')}: beyond it, events per second over the median time to "
             "first event (Kleinrock's power) fall."
         )
 
@@ -230,7 +230,9 @@ def _figures(result: LoadResult) -> Iterator[Figure]:
         measured = result.distribution(name)
         p50, p99 = measured.percentile(50), measured.percentile(99)
         if p50 is not None and p99 is not None:
-            yield Figure(f"{TITLES[name]}, p99", duration(p99), f"p50 {duration(p50)}")
+            known = _known(measured.count, 99)
+            shown = duration(p99 if known else measured.high)
+            yield Figure(f"{TITLES[name]}, {'p99' if known else 'max'}", shown, f"p50 {duration(p50)}")
     if totals.goodput is not None:
         yield Figure(
             "Good streams", _percent(totals.goodput), f"{count(totals.good)} of {count(totals.streams)}"
@@ -278,9 +280,13 @@ def _measured(result: LoadResult, name: str) -> Measured:
     words = []
     for percent in PERCENTILES:
         value = found.percentile(percent)
-        known = value is not None and found.count * (100 - percent) >= 99.99  # one value lies beyond it
-        words.append(duration(value) if known and value is not None else "")
+        words.append(duration(value) if value is not None and _known(found.count, percent) else "")
     return Measured(name, TITLES[name], DISTRIBUTIONS[name], found.count, tuple(words), duration(found.high))
+
+
+def _known(number: int, percent: float) -> bool:
+    """Whether at least one of so many values lies beyond that percentile."""
+    return number * (100 - percent) >= 99.99
 
 
 def _about(result: LoadResult) -> Iterator[tuple[str, str]]:

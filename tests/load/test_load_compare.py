@@ -21,7 +21,7 @@ def times(seconds: float, count: int = 1_000) -> tuple[tuple[str, Any], ...]:
 
 
 def test_a_run_is_as_good_as_itself() -> None:
-    run = realistic()
+    run = replace(realistic(), shape="soak")
     comparison = compare_loads(run, run, 0.0)
     assert not comparison.regressed
     assert {measure.trend for measure in comparison.measures} == {Trend.SAME}
@@ -111,6 +111,21 @@ def test_another_load_says_nothing_of_this_one(change: dict[str, Any], why: str)
     assert comparison.measures == ()
     assert comparison.regressed
     assert comparison.summary_line() == f"not comparable with the run of 2026-11-20T21:42:00+00:00: {why}"
+
+
+def test_steps_are_compared_by_how_far_they_came_and_level_by_level() -> None:
+    old = realistic()
+    assert {measure.trend for measure in compare_loads(old, old, 0.0).measures} == {Trend.SAME}
+    slower = tuple(
+        replace(step, ttfe=None if step.ttfe is None else replace(step.ttfe, p50=step.ttfe.p50 * 1.5))
+        for step in old.steps[:6]
+    )
+    comparison = compare_loads(old, replace(old, users=300, steps=slower))
+    assert comparison.differs == ()
+    assert [measure.name for measure in comparison.worse] == [
+        "users",
+        *(f"ttfe:p50 at {step.users} users" for step in slower),
+    ]
 
 
 def test_tolerances() -> None:

@@ -11,8 +11,8 @@ from conformance.load_result import Spread, Step
 from tests.support.load_cases import realistic
 
 
-def step(users: int, rate: float, p90: float | None, *, gap: float | None = None) -> Step:
-    ttfe = None if p90 is None else Spread(p90, p90, p90, p90)
+def step(users: int, rate: float, p50: float | None, *, gap: float | None = None) -> Step:
+    ttfe = None if p50 is None else Spread(p50, p50 * 2, p50 * 9, 9.0)
     return Step(users, 1.0, 1, 1, rate, 0, ttfe, None if gap is None else Spread(gap, gap, gap, gap))
 
 
@@ -35,6 +35,10 @@ def test_noise_alone_makes_no_knee(seed: int) -> None:
     dice = random.Random(seed)
     steps = [step(users, 10.0 * users, 0.02 * dice.uniform(0.85, 1.15)) for users in range(10, 110, 10)]
     assert knee(steps) is None
+
+
+def test_times_that_are_the_schedulers_make_no_knee() -> None:
+    assert knee([step(10, 100.0, 0.0004), step(20, 200.0, 0.009), step(30, 300.0, 0.003)]) is None
 
 
 def test_levels_may_come_in_any_order_and_may_have_measured_nothing() -> None:
