@@ -2,8 +2,9 @@
 
 A recording is an `.sse` file with the response body, and beside it, if there is one, a `.json` file of the
 same name: `{"request": {method, path, headers, body}, "status", "http", "headers",
-"chunks": [[seconds, bytes], …], "ended"}`. A body with the response head in front of it (`curl -i`) is read
-too, and so is an observation that a run saved.
+"chunks": [[seconds, bytes], …], "ended"}`. `"from_start": false` in it says that a turn was under way when the
+subscription was opened, so that this turn is not held to what came before. A body with the response head in
+front of it (`curl -i`) is read too, and so is an observation that a run saved.
 """
 
 from __future__ import annotations
@@ -213,6 +214,7 @@ def _transcript(head: dict[str, Any], pieces: list[bytes], profile: Profile, whe
         version = str(head.get("http", "HTTP/1.1")).removeprefix("HTTP/")
         chunks, whole = _cut(b"".join(pieces), [(float(at), int(size)) for at, size in head["chunks"]], where)
         said = str(head.get("ended", ""))
+        from_start = bool(head.get("from_start", not request.resumes))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, RecordingError):
             raise
@@ -231,7 +233,7 @@ def _transcript(head: dict[str, Any], pieces: list[bytes], profile: Profile, whe
         detail=f"recorded as {said!r}"
         if whole
         else "the body is shorter than its chunks: cut by the recorder",
-        from_start=not request.resumes,
+        from_start=from_start,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from conformance import recorded
+from conformance.findings import Verdict
 from conformance.offline import judge_observation
 from conformance.recorded import RecordingError, read_recording
 from conformance.transcript import Ended, Observation, Transcript, to_json
@@ -59,6 +60,19 @@ def test_a_body_with_its_head(tmp_path: Path) -> None:
     assert made.request.url == "http://127.0.0.1:9/api/v1/events/sse"
     assert observation.profile.protocol == "penguin/2"
     assert observation.fact("head") is None
+
+
+def test_a_recorder_that_joined_a_turn_says_so(tmp_path: Path) -> None:
+    part = (
+        b'data: {"type":"message.part.updated","properties":{"part":{"id":"p","messageID":"m","sessionID":"s",'
+        b'"type":"text","text":""}}}\n\n'
+    )
+    verdicts = []
+    for changes in ({}, {"from_start": False}):
+        path = _write(tmp_path, part, chunks=[[0.5, len(part)]], ended="client-closed", **changes)
+        judged = judge_observation(read_recording(path, "penguin/2"))
+        verdicts.append({each.requirement.id: each.verdict for each in judged}["PG-MSG-01"])
+    assert verdicts == [Verdict.FAIL, Verdict.NOT_APPLICABLE]
 
 
 @pytest.mark.parametrize(
