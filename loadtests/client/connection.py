@@ -4,7 +4,7 @@ With 400 paced streams, a watcher for each costs about two thirds of the CPU tim
 half of the memory (`tests/benchmarks/bench_client.py` measures it). So nothing here may block: it all runs on the hub.
 
 The response is read by the reader of the conformance suite, which is lenient where it can be and exact where it cannot:
-its way for chunks that come whole costs 0.3 µs an event, of about 10 that receiving one takes, and a second
+its way for chunks that come whole costs half a microsecond an event, of about 10 that receiving one takes, and a second
 reader would be a second opinion on what a broken response is.
 """
 

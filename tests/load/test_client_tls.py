@@ -55,6 +55,19 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: Certifica
     assert "the certificate is not trusted" in seen.why
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_server_may_ask_for_a_certificate(certificate: Certificate, shown: bool) -> None:
+    context = certificate.server()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(certificate.cert)
+    own = {"cert": certificate.cert, "key": certificate.key} if shown else {}
+    with serving(three, tls=context) as url:
+        seen = Seen()
+        stream = open_stream(Endpoint.of(url, ca=certificate.cert, **own), GET, seen, QUICK)
+        assert stream.wait(SECONDS) is (End.CLEAN if shown else End.TLS)
+    assert len(seen.datas) == (3 if shown else 0)
+
+
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
 def test_a_port_without_tls(answer: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

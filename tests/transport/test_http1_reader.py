@@ -97,7 +97,7 @@ def test_violations_are_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*RIGHT, *WRONG])
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_chunking_changes_nothing(name: str, data: st.DataObject) -> None:
     raw = RIGHT[name][0] if name in RIGHT else WRONG[name][0]
