@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,12 +18,22 @@ ENVELOPE = "envelope"  # the file that says what every event of the revision has
 PART = "part"  # the file that says what every part of a message has, beside one file for each type of part
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventSchema:
-    """One event type: the quick check, and the validator that says what is wrong."""
+    """One event type, whose schema is read when it is first asked for: few streams show every type."""
 
-    check: Check
-    validator: Draft202012Validator
+    path: Path
+    strict: bool = False
+
+    @cached_property
+    def validator(self) -> Draft202012Validator:
+        """Says what is wrong with an event."""
+        return validator_for(self.path, self.strict)
+
+    @cached_property
+    def check(self) -> Check:
+        """Says quickly whether anything is."""
+        return compiled(self.validator.schema) or self.validator.is_valid
 
     def problems(self, value: Any) -> tuple[Problem, ...]:
         """What is wrong with an event; () if nothing is."""
@@ -67,15 +77,10 @@ def event_schemas(protocol: str, strict: bool = False) -> EventSchemas:
     if not envelope.is_file():
         raise SchemaError(f"there are no event schemas for {protocol!r}")
     files = sorted(folder.glob(f"*{SUFFIX}"))
-    types = {_type(path): _schema(path, strict) for path in files if path != envelope}
+    types = {_type(path): EventSchema(path, strict) for path in files if path != envelope}
     parts = frozenset(_type(path) for path in (folder / "parts").glob(f"*{SUFFIX}")) - {PART}
     # The envelope stays open even when strict: it says nothing about the members of unknown types.
-    return EventSchemas(protocol, _schema(envelope, False), MappingProxyType(types), parts)
-
-
-def _schema(path: Path, strict: bool) -> EventSchema:
-    validator = validator_for(path, strict)
-    return EventSchema(compiled(validator.schema) or validator.is_valid, validator)
+    return EventSchemas(protocol, EventSchema(envelope), MappingProxyType(types), parts)
 
 
 def _type(path: Path) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from referencing import Registry
+from referencing import Registry, Resource
+from referencing.exceptions import NoSuchResource
 from referencing.jsonschema import DRAFT202012
 
 SUFFIX = ".schema.json"
@@ -79,9 +80,19 @@ def read_schema(path: Path) -> dict[str, Any]:
 
 @cache
 def registry() -> Registry[Any]:
-    """All shipped schemas by their `$id`; looking up anything else fails, nothing is ever fetched."""
-    found = (DRAFT202012.create_resource(read_schema(path)) for path in schema_files())
-    return Registry().with_resources((resource.id() or "", resource) for resource in found)
+    """The shipped schemas by their `$id`, each read when it is first named.
+
+    Looking up anything else fails: nothing is ever fetched.
+    """
+    return Registry(retrieve=_shipped)  # type: ignore[call-arg]  # made by attrs, in a way that mypy does not see
+
+
+@cache
+def _shipped(name: str) -> Resource[Any]:
+    path = schema_root() / name.removeprefix(BASE)
+    if not name.startswith(BASE) or not path.is_file():
+        raise NoSuchResource(name)
+    return DRAFT202012.create_resource(read_schema(path))
 
 
 def inlined(schema: dict[str, Any]) -> dict[str, Any]:
