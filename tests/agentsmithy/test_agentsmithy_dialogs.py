@@ -244,7 +244,7 @@ def test_with_a_shared_history_either_script_may_be_read() -> None:
 
 
 def test_a_second_stream_may_be_turned_away() -> None:
-    for status in (409, 429):
+    for status in (409, 423, 429, 503):
         of = shared(alpha(), [], status=status)
         assert red(of) == unsure(of) == set()
         assert str(status) in verdicts(of)["AS-CONC-02"].notes[0]

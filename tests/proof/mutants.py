@@ -294,6 +294,9 @@ def main() -> int:
     merged = [known[each.mutant] for each in every if each.mutant in known]
     keep(merged, "w")
     if len(merged) == len(every):
+        lived = {(each.mutant.module, each.mutant.key) for each in merged if each.state != "killed"}
+        for module, key in sorted(reasons.keys() - lived):
+            print(f"needs no reason any more: {module} {key}")
         PUBLISHED.write_text(document(merged, reasons), encoding="utf-8")
     killed = sum(each.state == "killed" for each in merged)
     open_ones = [each for each in merged if _is_open(each, reasons)]

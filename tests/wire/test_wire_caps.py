@@ -116,6 +116,13 @@ def test_one_byte_is_room_enough() -> None:
         decoder.feed(b"x\n")
 
 
+def test_without_caps_of_ones_own_large_lines_and_events_pass() -> None:
+    line = b"data: " + b"x" * 1_000
+    for body in (b"data: " + b"x" * 2_000_000 + LF, (line + LF) * 2_000):
+        (block,) = Decoder().feed(body + LF)
+        assert block.end == len(body) + 1
+
+
 def test_offsets_count_what_came_in_whole_chunks() -> None:
     decoder = Decoder(max_line=11)
     for _ in range(3):
