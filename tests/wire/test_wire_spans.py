@@ -58,6 +58,8 @@ def test_at_is_the_arrival_of_the_completing_chunk() -> None:
     assert event is not None
     assert event.at == 2.0
     assert event.block is second
+    (timeless,) = Decoder().feed(b"data: a\n\n")
+    assert timeless.at == 0.0
 
 
 def test_a_byte_order_mark_counts_and_belongs_to_no_block() -> None:
