@@ -103,10 +103,10 @@ def test_data_alone_has_the_same_caps() -> None:
         DataDecoder(max_event=11, max_line=11).feed(b"data: 01234\n\n")
 
 
-@pytest.mark.parametrize(("max_line", "max_event"), [(0, 5), (5, 0), (-1, 5)])
-def test_caps_must_leave_room(max_line: int, max_event: int) -> None:
-    with pytest.raises(ValueError, match="at least 1 byte"):
-        Decoder(max_line=max_line, max_event=max_event)
+def test_caps_must_leave_room() -> None:
+    for max_line, max_event in ((0, 5), (5, 0), (-1, 5)):
+        with pytest.raises(ValueError, match="at least 1 byte"):
+            Decoder(max_line=max_line, max_event=max_event)
 
 
 def test_one_byte_is_room_enough() -> None:
