@@ -305,7 +305,15 @@ def test_differences_are_said_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("left", "right", "index"),
-    [("", "", 0), ("a", "b", 0), ("ab", "ac", 1), ("abc", "ab", 2), ("abcd", "abxd", 2), ("abc", "abc", 3)],
+    [
+        ("", "", 0),
+        ("a", "b", 0),
+        ("ab", "xb", 0),
+        ("ab", "ac", 1),
+        ("abc", "ab", 2),
+        ("abcd", "abxd", 2),
+        ("abc", "abc", 3),
+    ],
 )
 def test_the_first_difference(left: str, right: str, index: int) -> None:
     assert first_difference(left, right) == first_difference(right, left) == index
