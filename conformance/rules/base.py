@@ -108,8 +108,8 @@ class Check:
     probes: frozenset[str]
     judge: Judge
     families: frozenset[str]
-    recorded: bool = False
-    every: bool = True
+    recorded: bool
+    every: bool
 
 
 FAMILIES = ("agentsmithy", "penguin", "opencode")

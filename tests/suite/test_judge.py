@@ -30,7 +30,7 @@ def seen(probe: str, incomplete: str = "") -> Outcome:
 
 def check(judgement: Judgement | Callable[[Case], Judgement], *probes: str, every: bool = True) -> Check:
     rule = judgement if callable(judgement) else lambda case: judgement
-    return Check("XX-01", frozenset(probes), rule, frozenset({"penguin"}), every=every)
+    return Check("XX-01", frozenset(probes), rule, frozenset({"penguin"}), recorded=False, every=every)
 
 
 def verdict(
