@@ -157,7 +157,8 @@ class Run:
         for mutation in mutations:
             mutant = mutation.mutant
             tests = self._order(mutant, self._reach.of_module(mutant.module))
-            tests += [each for each in self._reach.seconds if each.startswith(REGISTRY) and each not in tests]
+            registry = [each for each in self._reach.seconds if each.startswith(REGISTRY)]
+            tests = list(dict.fromkeys(registry + tests if mutant.text[0] == "@" else tests + registry))
             rounds = tests[:LIKELY], tests[LIKELY:]
             crew.send(
                 mutant,
