@@ -26,7 +26,6 @@ from reference_server.stream import HEARTBEAT, Beat, stream
 from reference_server.workspace import Workspace
 
 STOPPING = Failed("the server is shutting down")
-COALESCED = 16  # acts of one agent in a row, where events go out together in any case
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class AgentSmithy:
         recorder = Recorder(dialog, prompt)
         whole = True  # no event is half on its way
         over = False  # the agent has said its last word
-        count, breath = 0, COALESCED if self._settings.coalesce else 1
+        count, breath = 0, self._settings.breath
         try:
             try:
                 for event in shape.begin(prompt):

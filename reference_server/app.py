@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -33,8 +33,11 @@ class App:
 
     def __init__(self, settings: Settings, scenarios: Scenarios | None = None) -> None:
         self.running = Running(settings, scenarios or Scenarios(shipped(), settings.default_script))
-        # outside Starlette, which wraps `send` and hides the connection
-        asgi: ASGIApp = _starlette(settings, self.running)
+        starlette = _starlette(self.running)
+        asgi: ASGIApp = _Streams(starlette)
+        for cls, args, kwargs in reversed(guards(settings)):
+            asgi = cls(asgi, *args, **kwargs)
+        # outermost, for what needs the connection that the others wrap
         asgi = Choosing(asgi, settings.fault) if settings.allow_faults else Refusing(asgi)
         self._asgi = ConnectionMiddleware(asgi)
 
@@ -52,7 +55,7 @@ def create_app(settings: Settings) -> App:
     return App(settings)
 
 
-def _starlette(settings: Settings, running: Running) -> Starlette:
+def _starlette(running: Running) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
@@ -68,7 +71,6 @@ def _starlette(settings: Settings, running: Running) -> Starlette:
             Mount("/opencode/1", routes=opencode_routes(running)),
             *root_routes(running),
         ],
-        middleware=guards(settings),
         exception_handlers={HTTPException: _refused, ScriptError: _bad_script, Exception: _broken},
         lifespan=lifespan,
     )
@@ -152,8 +154,52 @@ class _Endpoint:
         await app(scope, receive, send)
 
 
+class _Streams:
+    """Answers requests for event streams itself: nothing of the application stays around a stream while it lasts."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._app = app
+        self._streams = {
+            (route.endpoint.method, prefix + route.path): route.endpoint.app
+            for prefix, route in _routes(app.routes)
+            if isinstance(route.endpoint, _Stream)
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stream = self._streams.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        if stream is None:
+            await self._app(scope, receive, send)
+            return
+        try:
+            await stream(scope, receive, send)
+        except HTTPException as error:
+            refusal = await _refused(Request(scope), error)
+        except ScriptError as error:
+            refusal = await _bad_script(Request(scope), error)
+        else:
+            return
+        await refusal(scope, receive, send)
+
+
+def _routes(routes: Sequence[BaseRoute], prefix: str = "") -> Iterator[tuple[str, Route]]:
+    for route in routes:
+        if isinstance(route, Mount):
+            yield from _routes(route.routes, prefix + route.path)
+        elif isinstance(route, Route):
+            yield prefix, route
+
+
+class _Stream(_Endpoint):
+    """An endpoint whose answer to one method is an event stream."""
+
+    def __init__(self, method: str, app: ASGIApp) -> None:
+        super().__init__({method: app})
+        self.method = method
+        self.app = app
+
+
 def _stream(path: str, method: str, app: ASGIApp) -> Route:
-    return Route(path, _Endpoint({method: app}))
+    return Route(path, _Stream(method, app))
 
 
 def _route(path: str, **methods: Answer) -> Route:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,15 +18,15 @@ class ConnectionMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """ASGI. Not a coroutine of its own, which would be there as long as a stream is."""
         if scope["type"] == "http":
             # uvicorn's `send` is a method of its request cycle, which has the transport
             cycle = getattr(send, "__self__", None)
             scope[_KEY] = getattr(cycle, "transport", None)
             if scope["http_version"] == "1.0" and hasattr(cycle, "chunked_encoding"):
                 send = _until_the_close(cycle)
-        await self.app(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 def _until_the_close(cycle: Any) -> Send:

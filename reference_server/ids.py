@@ -12,6 +12,10 @@ import string
 from reference_server.session import now
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_PAIRS = ([first + second for first in BASE62 for second in BASE62] * 2)[
+    :4096
+]  # for twelve bits of chance each
+_SHIFTS = range(0, 84, 12)
 _SPAN = 1 << 48
 
 
@@ -26,4 +30,5 @@ class Ids:
         """An id such as `evt_1fae6c552001` and 14 more."""
         self._newest = max(self._newest + 1, now() << 12 | 1)
         digits = (~self._newest if descending else self._newest) % _SPAN
-        return f"{kind}_{digits:012x}{''.join(self._random.choices(BASE62, k=14))}"
+        chance = self._random.getrandbits(84)
+        return f"{kind}_{digits:012x}" + "".join([_PAIRS[chance >> shift & 4095] for shift in _SHIFTS])

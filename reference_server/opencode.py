@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Awaitable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -40,10 +41,10 @@ class OpenCode(Voice):
         self._beat = Beat(lambda: self._own("server.heartbeat"), self._settings.heartbeat or HEARTBEAT)
         sessions.add(self)
 
-    async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def events(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """`GET /event` (ASGI): one directory, the workspace if none is named."""
         directory = Request(scope).query_params.get("directory") or self._settings.workspace
-        await self.listen(
+        return self.listen(
             scope,
             receive,
             send,

@@ -6,6 +6,7 @@ import asyncio
 import posixpath
 import secrets
 import time
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, cast
 
@@ -41,7 +42,7 @@ class Penguin(Voice):
         self._beat = Beat(lambda: comment, self._settings.heartbeat or HEARTBEAT)
         sessions.add(self)
 
-    async def events(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def events(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """`GET /api/v1/events/sse` (ASGI)."""
         request = Request(scope)
         query = request.query_params
@@ -51,7 +52,7 @@ class Penguin(Voice):
         agent, directory = query.get("agent_id") or None, query.get("directory") or None
         echo = {"sessionID": session, "agentID": agent, "directory": directory}
         cursor = query.get("last_event_id") or request.headers.get("last-event-id")
-        await self.listen(
+        return self.listen(
             scope,
             receive,
             send,

@@ -10,12 +10,20 @@ all that is queued is out. So a slow reader holds up nobody else, and what is ke
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.types import Message, Send
 
 from reference_server.mailbox import Mailbox
+
+
+class Waiting(Protocol):
+    """What has something to be sent, or to be put into mailboxes from which it is sent."""
+
+    def flush(self, now: float) -> None:
+        """Let it go. `now` is loop time."""
 
 
 class Sender:
@@ -23,23 +31,27 @@ class Sender:
 
     def __init__(self, coalesce: float = 0.0) -> None:
         self._coalesce = coalesce
-        self._due: list[Outlet] = []
+        self._due: deque[Waiting] = deque()
+        self._scheduled = False
 
-    def announce(self, outlet: Outlet) -> None:
-        """There is something to be sent."""
-        if not self._due:
+    def announce(self, waiting: Waiting) -> None:
+        """There is something to be sent. What is announced in a turn has its turn in it."""
+        self._due.append(waiting)
+        if not self._scheduled:
+            self._scheduled = True
             loop = asyncio.get_running_loop()
             if self._coalesce:
                 loop.call_later(self._coalesce, self._turn)
             else:
                 loop.call_soon(self._turn)
-        self._due.append(outlet)
 
     def _turn(self) -> None:
-        due, self._due = self._due, []
         now = asyncio.get_running_loop().time()
-        for outlet in due:
-            outlet.flush(now)
+        try:
+            while self._due:
+                self._due.popleft().flush(now)
+        finally:
+            self._scheduled = False
 
 
 class Outlet:

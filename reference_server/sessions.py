@@ -144,6 +144,7 @@ class Sessions:
             live.agent = asyncio.current_task()
             session = live.session
             labels = Labels(session.id, agent, session.directory)
+            count, breath = 0, self._settings.breath
             try:
                 for voice, turn in turns:
                     voice.publish(session, turn.begin(), labels)
@@ -151,7 +152,11 @@ class Sessions:
                     async for act in acts:
                         for voice, turn in turns:
                             voice.publish(session, turn.show(act), labels)
-                            await voice.bus.relax()
+                            if voice.bus.lags:
+                                await voice.bus.relax()
+                        count += 1
+                        if count % breath == 0:
+                            await asyncio.sleep(0)
             except asyncio.CancelledError:
                 why = "the server is shutting down" if self._running.stopping else "the turn was aborted"
                 for voice, turn in turns:

@@ -59,6 +59,11 @@ class Settings:
     fault: str | None = None  # the fault or variant of every request
 
     @property
+    def breath(self) -> int:
+        """After how many acts in a row an agent lets others have their turn."""
+        return 16 if self.coalesce else 1
+
+    @property
     def compact(self) -> bool:
         """Whether orjson writes the events. Faults know them by their text, as `json` writes it."""
         return self.fast and not self.allow_faults

@@ -6,10 +6,11 @@ No response class stands between, and the frames of all streams are sent by one 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from reference_server.connection import abort
 from reference_server.mailbox import Mailbox
@@ -49,60 +50,90 @@ async def stream(
 
     After an end that the client does not read for `stall_timeout` seconds, its connection is dropped.
     """
-    loop = asyncio.get_running_loop()
     await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
-    watcher = asyncio.create_task(_until_gone(receive, mailbox))
+    watch = _Watch(receive, mailbox)
     outlet = Outlet(mailbox, send, sender)
-    heart = _Heart(loop, mailbox, outlet, beat)
-    stalled: asyncio.TimerHandle | None = None
-
-    def check_stall(taken: int) -> None:
-        nonlocal stalled
-        if mailbox.ended and mailbox.taken == taken:
-            abort(scope)
-        else:
-            stalled = loop.call_later(stall_timeout, check_stall, mailbox.taken)
-
-    stalled = loop.call_later(stall_timeout, check_stall, -1)
+    heart = _Heart(scope, mailbox, outlet, beat, stall_timeout)
     try:
         await outlet.run()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     finally:
-        stalled.cancel()
         heart.stop()
-        watcher.cancel()
+        watch.stop()
         mailbox.abandon()
 
 
-async def _until_gone(receive: Receive, mailbox: Mailbox) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    mailbox.abandon()
+class _Watch:
+    """Abandons a mailbox when its client goes. It waits for that without a task: there is one for each stream."""
+
+    __slots__ = ("_call", "_mailbox", "_receive")
+
+    def __init__(self, receive: Receive, mailbox: Mailbox) -> None:
+        self._receive = receive
+        self._mailbox = mailbox
+        self._call: Generator[Any, Any, Message] | None = receive().__await__()
+        self._step()
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()
+
+    def _step(self, _: object = None) -> None:
+        while self._call is not None:
+            try:
+                waits_for = next(self._call)
+            except StopIteration as done:
+                gone = done.value["type"] == "http.disconnect"
+                self._call = None if gone else self._receive().__await__()
+                if gone:
+                    self._mailbox.abandon()
+            else:
+                if waits_for is None:
+                    asyncio.get_running_loop().call_soon(self._step)
+                else:
+                    waits_for.add_done_callback(self._step)
+                return
 
 
 class _Heart:
-    """Puts a heartbeat into a mailbox whenever nothing has been sent for a period. One timer, no task."""
+    """Puts a heartbeat into a mailbox whenever nothing has been sent for a period. One timer, no task.
 
-    __slots__ = ("_beat", "_loop", "_mailbox", "_outlet", "_timer")
+    After the end it drops a client that has read nothing for `stall_timeout` seconds.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox, outlet: Outlet, beat: Beat) -> None:
-        self._loop = loop
+    __slots__ = ("_beat", "_loop", "_mailbox", "_outlet", "_scope", "_stall", "_taken", "_timer")
+
+    def __init__(
+        self, scope: Scope, mailbox: Mailbox, outlet: Outlet, beat: Beat, stall_timeout: float
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._scope = scope
         self._mailbox = mailbox
         self._outlet = outlet
         self._beat = beat
-        self._timer = loop.call_later(beat.seconds, self._look)
+        self._stall = stall_timeout
+        self._taken = -1  # when it was looked at after the end
+        self._timer = self._loop.call_later(min(beat.seconds, stall_timeout), self._look)
 
     def _look(self) -> None:
-        if self._mailbox.ended:
-            return
-        due = self._outlet.sent_at + self._beat.seconds
         now = self._loop.time()
-        if due <= now:
-            # a queue that holds something needs no heartbeat: its reader is what is slow
-            if not self._mailbox.queued:
-                self._mailbox.offer(self._beat.frame())
-            due = now + self._beat.seconds
-        self._timer = self._loop.call_at(due, self._look)
+        if self._mailbox.ended:
+            if self._taken == self._mailbox.taken:
+                abort(self._scope)
+                return
+            self._taken = self._mailbox.taken
+            due = now + self._stall
+        else:
+            due = self._outlet.sent_at + self._beat.seconds
+            if due <= now:
+                # a queue that holds something needs no heartbeat: its reader is what is slow
+                if not self._mailbox.queued:
+                    self._mailbox.offer(self._beat.frame())
+                due = now + self._beat.seconds
+        self._timer = self._loop.call_at(min(due, now + self._stall), self._look)
 
     def stop(self) -> None:
+        """Look no more."""
         self._timer.cancel()

@@ -24,6 +24,7 @@ class Voice(ABC):
         self._running = running
         self._settings = settings = running.settings
         self.bus = Bus(
+            running.sender,
             queue_bytes=settings.queue_bytes,
             queue_events=settings.queue_events,
             replay_events=replay_events,
@@ -74,6 +75,7 @@ class Voice(ABC):
         current().subscribed(subscriber)
         for frame in first(wanted):
             subscriber.mailbox.owe(frame)
+        del first
         stall = self._settings.stall_timeout
         try:
             sender = self._running.sender

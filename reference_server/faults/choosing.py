@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,13 +27,12 @@ class Refusing:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """ASGI."""
         if scope["type"] == "http" and _named(scope) is not None:
             text = "faults are refused: the server was started without --allow-faults"
-            await JSONResponse({"detail": text}, 400)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
+            return JSONResponse({"detail": text}, 400)(scope, receive, send)
+        return self.app(scope, receive, send)
 
 
 class Choosing:

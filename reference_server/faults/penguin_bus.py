@@ -297,10 +297,10 @@ class _Dropping(Mailbox):
 
     __slots__ = ()
 
-    def offer(self, frame: bytes) -> bool:
-        if not self.ended and self._frames and not self._fits(frame):
+    def offer(self, frames: bytes, count: int = 1) -> bool:
+        if not self.ended and self._frames and not self._fits(frames, count):
             return True
-        return super().offer(frame)
+        return super().offer(frames, count)
 
 
 @on_subscribed("slow-reader-loses-events")
@@ -313,11 +313,11 @@ class _Mute(Mailbox):
 
     __slots__ = ("_full",)
 
-    def offer(self, frame: bytes) -> bool:
-        if getattr(self, "_full", False) or (self._frames and not self._fits(frame)):
+    def offer(self, frames: bytes, count: int = 1) -> bool:
+        if getattr(self, "_full", False) or (self._frames and not self._fits(frames, count)):
             self._full = True
             return not self.ended
-        return super().offer(frame)
+        return super().offer(frames, count)
 
 
 @on_subscribed("slow-reader-forgotten")

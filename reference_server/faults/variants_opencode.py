@@ -223,12 +223,12 @@ class _Overtaking(Mailbox):
 
     __slots__ = ("_offered",)
 
-    def offer(self, frame: bytes) -> bool:
+    def offer(self, frames: bytes, count: int = 1) -> bool:
         self._offered = getattr(self, "_offered", 0) + 1
         if self.count and self._offered % 50 == 0:
             name = f"evt_ffffffffffff{self._offered:014d}"
             self.owe(block({"id": name, "type": "server.heartbeat", "properties": {}}))
-        return super().offer(frame)
+        return super().offer(frames, count)
 
 
 @on_subscribed("heartbeats-overtake")
