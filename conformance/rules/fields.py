@@ -34,6 +34,8 @@ SYNTHETIC = ("server.", "ping", "heartbeat", "keepalive", "keep-alive")
 class NoEmptyNamedBlocks(StreamRule):
     """WHATWG HTML §9.2.6: a block without data dispatches nothing, whatever its `event` says."""
 
+    reads_fields = True
+
     def feed(self, message: Message) -> Iterable[Finding]:
         """Count what has data."""
         self.judged += 1
@@ -61,6 +63,8 @@ class NoEmptyNamedBlocks(StreamRule):
 @stream_check("SSE-EVT-01b", probes=EVERYWHERE)
 class IdsAlone(StreamRule):
     """Reported: blocks with `id` alone. They are legal and move the cursor (WHATWG HTML §9.2.6)."""
+
+    reads_fields = True
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
@@ -91,6 +95,8 @@ class IdsAlone(StreamRule):
 
 class _NamedEvents(StreamRule):
     """Events with an `event` name other than "message" or "": `onmessage` does not see them (§9.2.6)."""
+
+    reads_fields = True
 
     documented = True
 
@@ -237,6 +243,8 @@ class UniqueIds(RuleByType):
     replay: the newest that the server has, which then comes again with its event), blocks with an id alone
     beside events that have their own. Ids are compared within a window of `WINDOW`.
     """
+
+    reads_fields = True
 
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)

@@ -7,7 +7,8 @@ from itertools import islice
 
 from conformance.findings import Finding, Judgement
 from conformance.message import read_messages
-from conformance.rules.stream import KEPT, Listener, Run, Stream, StreamRule
+from conformance.rules.stream import KEPT, Listener, Run, Stream, StreamContext, StreamRule
+from conformance.transcript import Ended
 from conformance.wire import Block
 
 # A defect of every event is shown by its first occurrences and a count …
@@ -36,8 +37,11 @@ class _Listeners(dict[str, Listener | None]):
 class _Seat:
     """One rule in a pass: what it found, or the exception that threw it out."""
 
-    def __init__(self, rule: StreamRule) -> None:
+    def __init__(
+        self, rule: StreamRule, found: Callable[[type[StreamRule], Finding], None] | None = None
+    ) -> None:
         self.rule = rule
+        self._found = found
         self._listeners = _Listeners(rule)
         self.findings: list[Finding] = []
         self.more = 0
@@ -45,6 +49,8 @@ class _Seat:
 
     def keep(self, found: Iterable[Finding]) -> None:
         for finding in found:
+            if self._found is not None:
+                self._found(type(self.rule), finding)
             if len(self.findings) < SHOWN:
                 self.findings.append(finding)
             else:
@@ -85,6 +91,52 @@ class _Seat:
         return self.error is not None or self.more >= ENOUGH
 
 
+class Pass:
+    """Incremental rules over one stream: its events as they come, then its end. Bounded memory.
+
+    A rule that raises is thrown out, with its exception. `found` is told of each finding as it is made.
+    """
+
+    def __init__(
+        self,
+        context: StreamContext,
+        rules: Sequence[type[StreamRule]],
+        found: Callable[[type[StreamRule], Finding], None] | None = None,
+    ) -> None:
+        self._seats: list[_Seat] = []
+        self.errors: dict[type[StreamRule], Exception] = {}
+        for wanted in rules:
+            try:
+                self._seats.append(_Seat(wanted(context), found))
+            except Exception as error:
+                self.errors.setdefault(wanted, error)
+        self._skippers = [seat for seat in self._seats if type(seat.rule).skipped is not StreamRule.skipped]
+
+    def feed(self, run: Run) -> None:
+        """Judge events that came one right after the other."""
+        for seat in self._seats:
+            if not seat.done:
+                seat.look_at(run)
+
+    def skipped(self, block: Block) -> None:
+        """Judge a block that dispatches nothing."""
+        for seat in self._skippers:
+            seat.attempt(lambda seat=seat: seat.rule.skipped(block))  # type: ignore[misc]
+
+    def close(self, ended: Ended) -> None:
+        """Judge the end of the stream."""
+        for seat in self._seats:
+            seat.attempt(lambda seat=seat: seat.rule.close(ended))  # type: ignore[misc]
+
+    def judgements(self) -> Iterator[tuple[type[StreamRule], Judgement]]:
+        """What each rule says; those that raised are in `errors` too."""
+        for seat in self._seats:
+            rule = type(seat.rule)
+            if seat.error is not None:
+                self.errors.setdefault(rule, seat.error)
+            yield rule, Judgement(tuple(seat.findings), seat.rule.judged, seat.notes)
+
+
 def judge_streams(
     streams: Iterable[Stream], rules: Sequence[type[StreamRule]]
 ) -> dict[type[StreamRule], Judgement | Exception]:
@@ -94,39 +146,23 @@ def judge_streams(
     judged = dict.fromkeys(rules, 0)
     errors: dict[type[StreamRule], Exception] = {}
     for stream in streams:
-        seats: list[_Seat] = []
-        for wanted in rules:
-            try:
-                seats.append(_Seat(wanted(stream.context)))
-            except Exception as error:
-                errors.setdefault(wanted, error)
-        _over(stream, seats)
-        for seat in seats:
-            rule = type(seat.rule)
-            findings[rule].extend(seat.findings)
-            notes[rule].extend(seat.notes)
-            judged[rule] += seat.rule.judged
-            if seat.error is not None:
-                errors.setdefault(rule, seat.error)
+        over = Pass(stream.context, rules)
+        for part in _parts(stream):
+            if isinstance(part, Block):
+                over.skipped(part)
+            else:
+                over.feed(part)
+        over.close(stream.transcript.ended)
+        for rule, judgement in over.judgements():
+            findings[rule].extend(judgement.findings)
+            notes[rule].extend(judgement.notes)
+            judged[rule] += judgement.judged
+        for rule, error in over.errors.items():
+            errors.setdefault(rule, error)
     return {
         rule: errors.get(rule) or Judgement(tuple(findings[rule]), judged[rule], tuple(notes[rule]))
         for rule in rules
     }
-
-
-def _over(stream: Stream, seats: list[_Seat]) -> None:
-    skippers = [seat for seat in seats if type(seat.rule).skipped is not StreamRule.skipped]
-    for part in _parts(stream):
-        if isinstance(part, Block):
-            for seat in skippers:
-                seat.attempt(lambda seat=seat, block=part: seat.rule.skipped(block))  # type: ignore[misc]
-        else:
-            for seat in seats:
-                if not seat.done:
-                    seat.look_at(part)
-    ended = stream.transcript.ended
-    for seat in seats:
-        seat.attempt(lambda seat=seat: seat.rule.close(ended))  # type: ignore[misc]
 
 
 def _parts(stream: Stream) -> Iterator[Run | Block]:

@@ -33,6 +33,8 @@ class _Newest:
 class OrderGrows(RuleByType):
     """SSE id = JSON id; per stream, `order` grows and `time` does not go back. Remembers 8,192 streams."""
 
+    reads_fields = True
+
     def __init__(self, context: StreamContext) -> None:
         super().__init__(context)
         self._streams: OrderedDict[str, _Newest] = OrderedDict()

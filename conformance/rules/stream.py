@@ -69,6 +69,8 @@ class StreamRule(ABC):
     """
 
     types: ClassVar[frozenset[str] | None] = None
+    # Whether it looks at other fields of a block than `data`: of no use where only that was decoded.
+    reads_fields: ClassVar[bool] = False
 
     def __init__(self, context: StreamContext) -> None:
         self.context = context
