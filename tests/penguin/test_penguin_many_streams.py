@@ -609,8 +609,10 @@ def test_an_event_missed_right_after_connecting() -> None:
     scene.streams[CONTROL].insert(1, lost)
     held = scene.streams["quick-2"].pop(1)
     assert red(scene) == {"PG-CON-02"}
-    scene.actions[0] = replace(scene.actions[0], status=500)  # one that was refused excuses no other
+    first = scene.actions[0]
+    scene.actions[0] = replace(first, status=500)  # one that was refused excuses no other
     assert red(scene) == {"PG-CON-02"}
+    scene.actions[0] = first
     scene.streams["quick-2"].append(held)
     del scene.streams[CONTROL][1:]  # one that shows no title at all is held to none
     assert red(scene) == set()
