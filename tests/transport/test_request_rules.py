@@ -111,7 +111,8 @@ def test_http_1_0() -> None:
     assert judge_10(exchange(status=426)).not_applicable
     chunked = exchange(CHAT, headers=(*STREAM, ("Transfer-Encoding", "chunked")))
     assert "Transfer-Encoding" in judge_10(chunked).findings[0].observed
-    with_extension = exchange(b"%X;a=b\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT), framing=close)
+    body = 2 * CHAT + DONE
+    with_extension = exchange(b"%X;a=b\r\n%s\r\n0\r\n\r\n" % (len(body), body), framing=close)
     assert judge_10(with_extension).findings
     disguised = exchange(b"%x\r\n%s\r\n0\r\n\r\n" % (len(CHAT), CHAT), framing=close)
     assert "without the header" in judge_10(disguised).findings[0].observed
