@@ -8,7 +8,17 @@ import sys
 from collections.abc import Sequence
 
 from conformance import __version__, exits
-from conformance.commands import check, completion, explain, lens, passthrough, report, requirements, test
+from conformance.commands import (
+    check,
+    completion,
+    explain,
+    lens,
+    load,
+    passthrough,
+    report,
+    requirements,
+    test,
+)
 
 _EXAMPLES = """examples:
   sse-conformance test http://127.0.0.1:8000 --sse-protocol penguin/2
@@ -29,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sse-conformance {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (test, passthrough, check, lens, report, requirements, explain, completion):
+    for module in (test, load, passthrough, check, lens, report, requirements, explain, completion):
         module.register(commands)
     return parser
 

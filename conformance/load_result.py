@@ -328,9 +328,9 @@ class LoadResult:
 
     def summary_line(self) -> str:
         """The last line of a run."""
-        wrong = [f"{count:,} {kind}" for kind in INTEGRITY if (count := self.integrity.count(kind))] or [
-            "nothing lost, doubled, reordered, altered or leaked"
-        ]
+        wrong = [f"{count:,} {kind}" for kind in INTEGRITY if (count := self.integrity.count(kind))]
+        if not wrong and self.integrity.events:
+            wrong = ["nothing lost, doubled, reordered, altered or leaked"]
         parts = [
             "passed" if self.passed else "FAILED",
             f"{self.users:,} users",

@@ -72,7 +72,7 @@ def add_options(parser: ArgumentParser) -> None:
     )
     add("--sse-load-report", metavar="DIR", default=None, help="write the result there")
     add("--sse-allow", action="append", default=[], metavar="CLASS,…",
-        help="effects allowed on a target that is not this machine: disrupt")  # fmt: skip
+        help="effect classes allowed on a target that is not this machine: load")  # fmt: skip
     add(
         "--seed",
         type=int,
@@ -171,9 +171,9 @@ def _profiles(options: Any, host: str | None) -> tuple[Profile, ...]:
             raise OptionError(
                 f"{profile.name or profile.url}: a target that cannot be scripted says nothing of order"
             )
-        if not is_loopback(profile.url) and Effect.DISRUPT.value not in {*allowed, *(profile.allow or ())}:
+        if not is_loopback(profile.url) and Effect.LOAD.value not in {*allowed, *(profile.allow or ())}:
             raise OptionError(
-                f"{profile.url} is not this machine: say --sse-allow disrupt if it may be put under load"
+                f"{profile.url} is not this machine: say --sse-allow load if it may be put under load"
             )
     return tuple(replace(profile, script=True) for profile in found)
 

@@ -87,6 +87,16 @@ def _tell(parsers: dict[str, argparse.ArgumentParser]) -> None:
             if action.dest in ("file", "result", "output", "compare"):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
 
+    for action in parsers["load"]._actions:
+        if action.dest == "sse_protocol":
+            action.choices = [*protocols(), "mixed"]
+        elif action.dest == "sse_profile":
+            action.choices = [*shipped_profiles()]
+        elif action.dest == "sse_allow":
+            action.choices = [Effect.LOAD.value]
+        elif action.dest in ("compare", "report"):
+            action.complete = shtab.FILE if action.dest == "compare" else shtab.DIRECTORY  # type: ignore[attr-defined]
+
     test = parsers["test"]
     test.add_argument("--target", metavar="[P/R=]URL", help="server to judge")
     for dest, (flag, _, text) in OPTIONS.items():

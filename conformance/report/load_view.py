@@ -170,8 +170,6 @@ def headline(result: LoadResult) -> str:
     integrity = result.integrity
     if not integrity.events:
         return "Nothing was judged: no event came"
-    if result.generator.late:
-        return "The load generator was late: its figures say nothing of the server"
     wrong = [
         (kind, integrity.count(kind)) for kind in INTEGRITY if integrity.count(kind) and kind != "unfinished"
     ]
@@ -184,6 +182,8 @@ def headline(result: LoadResult) -> str:
     missed = [gate for gate in result.gates if not gate.held]
     if parts:
         return f"{', '.join(parts)}, at up to {count(result.users, 'user')}"
+    if result.generator.late:
+        return "Every event arrived, but the load generator was late: its times say more of it than of the server"
     if missed:
         verb = "condition does" if len(missed) == 1 else "conditions do"
         return f"Every event arrived, but {len(missed)} {verb} not hold"

@@ -50,6 +50,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("check rec", {"recording.sse"}),
         ("check - --protocol penguin/2 --max-e", {"--max-events"}),
         ("report mark", {"markdown"}),
+        ("load --sha", {"--shape"}),
+        ("load --shape st", {"step", "storm"}),
+        ("load http://127.0.0.1:8000 --sse-protocol mi", {"mixed"}),
+        ("load --compare rec", {"recording.sse"}),
         ("completion fi", {"fish"}),
     ],
 )
@@ -74,7 +78,7 @@ def test_an_unknown_shell(tmp_path: Path) -> None:
     assert "invalid choice: 'cmd.exe'" in ran.err
 
 
-COMMANDS = ("test", "check", "report", "requirements", "explain", "completion", "serve", "model")
+COMMANDS = ("test", "load", "check", "report", "requirements", "explain", "completion", "serve", "model")
 
 
 def helped(command: str, tmp_path: Path) -> Ran:

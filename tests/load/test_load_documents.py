@@ -115,7 +115,11 @@ def test_headlines_tell_the_truth() -> None:
     )
     nothing = small(integrity=Integrity(), totals=Totals())
     assert said(nothing) == "Nothing was judged: no event came"
-    assert said(small(generator=Generator(late=True))).startswith("The load generator was late")
+    late = Generator(late=True)
+    assert said(small(generator=late)).startswith(
+        "Every event arrived, but the load generator was late: its times"
+    )
+    assert said(replace(one, generator=late)) == "1 event lost, at up to 4 users"  # that is true all the same
 
 
 def test_a_correct_run_is_all_green_and_a_late_one_is_not() -> None:

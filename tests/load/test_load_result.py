@@ -101,6 +101,7 @@ def test_a_run_passes_only_if_it_showed_something() -> None:
     assert late.why_not == ("the load generator was late: its loop was 1.2 s late",)
     nothing = small(integrity=Integrity(), totals=Totals(), gates=())
     assert nothing.why_not == ("no event was judged",)
+    assert "nothing lost" not in nothing.summary_line()  # nothing was there to be lost
     missed = small(gates=(Gate("ttfe:p99<5ms", "40 ms (of 4)", False),))
     assert missed.why_not == ("ttfe:p99<5ms does not hold: 40 ms (of 4)",)
     assert missed.summary_line().startswith("FAILED · 4 users · 4 of 4 streams good · 400 events judged · ")
