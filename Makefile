@@ -16,7 +16,7 @@ OURS ?=
 # More for pytest: make conformance ARGS="-k PG-FLT -n 2"
 ARGS ?=
 
-.PHONY: help conformance test check format bench bench-client proof evidence matrix flake mutants docs real-penguin real-opencode build clean
+.PHONY: help conformance test check format bench bench-client bench-server proof evidence matrix flake mutants docs real-penguin real-opencode build clean
 
 help:
 	@echo "make conformance [TARGET=URL] [PROTOCOL=P/R] [ARGS=…]   judge a server (default: the built-in reference server)"
@@ -27,6 +27,7 @@ help:
 	@echo "make mutants        would our tests notice if the decoder or a rule were slightly wrong?"
 	@echo "make bench          benchmarks, side by side"
 	@echo "make bench-client   those of the load client alone (ARGS=--quick: whether they work)"
+	@echo "make bench-server   those of the reference server alone (ARGS=--quick: whether they work)"
 	@echo "make real-penguin   judge a real penguin-ai server"
 	@echo "make real-opencode  judge a real OpenCode server"
 	@echo "make matrix         servers side by side, from published results (REAL='reports/real-penguin' takes a new one over)"
@@ -55,9 +56,13 @@ bench: $(READY)
 	$(BIN)/python tests/benchmarks/bench_decoder.py
 	$(BIN)/python tests/benchmarks/bench_check.py
 	$(MAKE) bench-client
+	$(MAKE) bench-server
 
 bench-client: $(READY)
 	$(BIN)/python tests/benchmarks/bench_client.py $(ARGS)
+
+bench-server: $(READY)
+	$(BIN)/python tests/benchmarks/bench_server.py $(ARGS)
 
 proof: $(READY)
 	PYTHONPATH=. $(BIN)/python tests/proof/matrix.py $(ARGS)
