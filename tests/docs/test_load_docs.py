@@ -12,6 +12,8 @@ from conformance.cli import build_parser
 from conformance.commands.load import SHAPES
 from conformance.report import load_files
 from conformance.slo import DEFAULTS, METRICS, parse
+from loadtests.options import add_options
+from loadtests.shapes import SHAPES as USERS_SHAPES
 from tests.support.commands import ROOT
 from tests.support.load_cases import whole
 
@@ -29,6 +31,20 @@ def test_every_option_is_told() -> None:
     assert len(options) > 15
     for word in options:
         assert word in ("-h", "--help") or f"{word}" in TEXT, word
+
+
+def test_every_option_of_our_users_is_told_there_and_in_the_help_of_the_command() -> None:
+    options = argparse.ArgumentParser(add_help=False)
+    add_options(options)
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    help_text = commands.choices["load"].format_help()
+    own = {word for action in options._actions for word in action.option_strings}
+    assert len(own) > 10
+    for word in own - {"--sse-load-report", "--sse-shape"}:  # which are --report and --shape of the command
+        assert word in TEXT, word
+        assert word in help_text, word
+    assert "--sse-load-report" in TEXT
+    assert set(SHAPES) == set(USERS_SHAPES)
 
 
 @pytest.mark.parametrize("name", [*METRICS, *SHAPES])
