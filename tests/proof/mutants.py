@@ -14,7 +14,7 @@ all but one or two of the many ways to replace one and the same comparison or su
 same instructions all but one (see `mutation.py`).
 
 Survivors are explained in `survivors.yaml`. What became of each mutant is kept in `.mutants.jsonl` as soon as it is
-tried, for as long as it stands where it stood, and `reports/published/mutants.md` is written where that is known of
+tried, for as long as its line is what it was, and `reports/published/mutants.md` is written where that is known of
 all. Exit status 0 where at least 90 % are killed and every survivor is explained, 1 otherwise.
 """
 
@@ -283,7 +283,7 @@ def main() -> int:
         mutations = [
             mutation
             for mutation in chosen
-            if not options.open or _is_open(known.get(mutation.mutant), reasons)
+            if not options.open or _is_open(known.get(mutation.mutant.standing), reasons)
         ]
         if mutations:
             modules = [path.relative_to(root).as_posix() for path in paths]
@@ -291,7 +291,8 @@ def main() -> int:
             print(f"{len(reach.seconds)} tests, {time.monotonic() - began:.0f} s", flush=True)
             Run(root, scratch, reach, options.workers).all(mutations)
     known = kept()
-    merged = [known[each.mutant] for each in every if each.mutant in known]
+    mutants = [each.mutant for each in every]
+    merged = [replace(known[each.standing], mutant=each) for each in mutants if each.standing in known]
     keep(merged, "w")
     if len(merged) == len(every):
         lived = {(each.mutant.module, each.mutant.key) for each in merged if each.state != "killed"}
@@ -308,12 +309,12 @@ def main() -> int:
     return 0 if killed >= GOAL * len(every) and not open_ones else 1
 
 
-def kept() -> dict[Mutant, Tried]:
-    """What is known of each mutant; of one tried again, the last trial counts."""
+def kept() -> dict[object, Tried]:
+    """What is known of mutants, by where they stand; of one tried again, the last trial counts."""
     lines = LAST.read_text(encoding="utf-8").splitlines() if LAST.exists() else []
     rows = [json.loads(line) for line in lines]
     tried = [Tried(**{**row, "mutant": Mutant(**row["mutant"])}) for row in rows]
-    return {each.mutant: each for each in tried}
+    return {each.mutant.standing: each for each in tried}
 
 
 def keep(tried: Iterable[Tried], mode: str = "a") -> None:

@@ -66,6 +66,11 @@ class Mutant:
         return f"{self.operator} at {self.column}: {self.text}"
 
     @property
+    def standing(self) -> tuple[str, str, int, int, int, str]:
+        """What stays the same where lines above it come or go."""
+        return self.module, self.operator, self.block, self.occurrence, self.column, self.text
+
+    @property
     def identity(self) -> tuple[str, str, int, int]:
         """What tells it from the module's other mutants."""
         return self.module, self.operator, self.block, self.occurrence
