@@ -298,7 +298,7 @@ def _locustfile() -> Path:
     found = importlib.util.find_spec("loadtests")
     if missing or found is None or not found.submodule_search_locations:
         raise _UsageError(
-            f"the extra `load` is not installed ({', '.join(missing) or 'loadtests'} is missing): "
+            f"the extra `load` is not installed ({', '.join(missing) or 'loadtests'} missing): "
             "pip install 'sse-conformance[load]'"
         )
     return Path(found.submodule_search_locations[0]) / "locustfile.py"

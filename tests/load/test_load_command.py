@@ -95,7 +95,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "gevent" else find(name))
     assert main(["load", LOOPBACK, "--sse-protocol", "penguin/2"]) == exits.USAGE
-    said = "the extra `load` is not installed (gevent is missing): pip install 'sse-conformance[load]'\n"
+    said = "the extra `load` is not installed (gevent missing): pip install 'sse-conformance[load]'\n"
     assert capsys.readouterr().err == said
 
 

@@ -56,6 +56,16 @@ def test_the_wheel_installs_three_import_names_and_carries_the_schemas(wheel: Pa
     assert "conformance/py.typed" in names
     assert any(name.startswith("reference_server/scenarios/") and name.endswith(".yaml") for name in names)
     assert any(name.startswith("conformance/profiles/") and name.endswith(".toml") for name in names)
+    assert "loadtests/locustfile.py" in names
+
+
+def test_load_says_which_extra_it_needs(installed: Path, decoys: Path) -> None:
+    load = (str(installed / "sse-conformance"), "load", "http://127.0.0.1:1", "--sse-protocol", "penguin/2")
+    ran = run(*load, cwd=decoys)
+    assert ran.code == 4, ran.all
+    assert ran.err.startswith("the extra `load` is not installed (locust, gevent, ")
+    assert ran.err.endswith("missing): pip install 'sse-conformance[load]'\n")
+    assert ran.err.count("\n") == 1
 
 
 def test_the_lens_needs_neither_node_nor_a_browser(installed: Path, decoys: Path) -> None:
