@@ -143,8 +143,8 @@ def run(options: argparse.Namespace) -> int:
             return exits.OK
         slo.parse(options.slo)
         _no_worker(options.rest, locustfile)
-        old = _old(options)
         profiles = _profiles(options)
+        old = _old(options, profiles)
     except (_UsageError, slo.SloError, TargetError) as error:
         prefix = "--slo: " if isinstance(error, slo.SloError) else ""
         print(f"{prefix}{str(error).removeprefix('--target ')}", file=sys.stderr)
@@ -352,7 +352,7 @@ def _newest(family: str) -> str:
     return max(known, key=lambda name: int(name.partition("/")[2]))
 
 
-def _old(options: argparse.Namespace) -> LoadResult | None:
+def _old(options: argparse.Namespace, profiles: Sequence[Profile]) -> LoadResult | None:
     """The result to compare with. Raises `_UsageError`, also where it is of another load."""
     from conformance.report import load_files
     from conformance.report.files import ResultError
@@ -366,11 +366,20 @@ def _old(options: argparse.Namespace) -> LoadResult | None:
     except ResultError as error:
         raise _UsageError(f"--compare {error}") from None
     shape = options.shape or "constant"
+    protocols_now = tuple(profile.protocol for profile in profiles)
     if old.shape != shape or (shape != "step" and not 0.9 * options.users <= old.users <= options.users):
         raise _UsageError(
             f"--compare {options.compare}: another load: {old.users} users ({old.shape}) then, "
             f"{options.users} ({shape}) now"
         )
+    if old.protocols != protocols_now:
+        raise _UsageError(
+            f"--compare {options.compare}: another load: {', '.join(old.protocols)} then, "
+            f"{', '.join(protocols_now)} now"
+        )
+    if old.generator.late or not old.integrity.events:
+        why = "its generator was late" if old.generator.late else "it judged no event"
+        raise _UsageError(f"--compare {options.compare}: nothing can be compared with this run: {why}")
     return old
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from conformance import exits
 from conformance.cli import main
+from conformance.load_result import Generator
 from conformance.report import load_files
 from reference_server.settings import Settings
 from tests.support.commands import ROOT, run
@@ -23,6 +24,8 @@ from tests.support.reference import reference_server
 from tests.support.reference_in_process import reference_in_process
 
 LOOPBACK = "http://127.0.0.1:1"
+PENGUIN = (LOOPBACK, "--sse-protocol", "penguin/2")
+FOUR = (*PENGUIN, "--users", "4")
 
 
 @pytest.mark.parametrize(
@@ -45,12 +48,18 @@ LOOPBACK = "http://127.0.0.1:1"
         ([LOOPBACK, "--time", "soon"], "argument -t/--time: 'soon' is no time: expected 30s, 5m, 1h30m"),
         ([LOOPBACK, "--time", "0s"], "argument -t/--time: '0s' is no time"),
         ([LOOPBACK, "--shape", "round"], "argument --shape: invalid choice: 'round'"),
-        ([LOOPBACK, "--tolerance", "5%"], "--tolerance needs --compare"),
-        ([LOOPBACK, "--compare", "no.json"], "--compare no.json: cannot be read: No such file or directory"),
+        ([*PENGUIN, "--tolerance", "5%"], "--tolerance needs --compare"),
+        ([*PENGUIN, "--compare", "no.json"], "--compare no.json: cannot be read: No such file or directory"),
         (
-            [LOOPBACK, "--compare", "old.json"],
+            [*PENGUIN, "--compare", "old.json"],
             "--compare old.json: another load: 4 users (constant) then, 10 (",
         ),
+        ([*FOUR, "--shape", "soak", "--compare", "old.json"], "4 users (constant) then, 4 (soak) now"),
+        (
+            [*FOUR, "--sse-protocol", "opencode/1", "--compare", "old.json"],
+            "--compare old.json: another load: penguin/2 then, penguin/2, opencode/1 now",
+        ),
+        ([*FOUR, "--compare", "late.json"], "nothing can be compared with this run: its generator was late"),
         ([LOOPBACK, "--worker"], "--master and --worker are Locust's own: locust -f "),
         (
             ["http://192.0.2.1:8000", "--sse-protocol", "penguin/2", "--users", "400"],
@@ -72,6 +81,7 @@ def test_usage_errors_are_one_line_and_make_no_load(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("old.json").write_text(load_files.dumps(small()))
+    Path("late.json").write_text(load_files.dumps(small(generator=Generator(late=True))))
     monkeypatch.setattr(subprocess, "Popen", _no_process)
     assert main(["load", *arguments]) == exits.USAGE
     assert said in capsys.readouterr().err.splitlines()[-1]
