@@ -44,7 +44,7 @@ class Chat:
         self._measured: dict[str, float] = {}
         self._size = 0
         self._detail = ""
-        self._sequence = Sequence(run.plan, run.owners, dialog, mark.prompt)
+        self._sequence = Sequence(run.plan, run.owners, dialog.__eq__, mark.prompt)
         self._sequence.owe(mark, asked)
         self._judge = StreamJudge(target.dialect, self._sequence, run.figures, f"dialog {dialog}, {mark}")
         text = f"Do as you are told: {run.plan.script(mark.session, mark.prompt).directive()}"

@@ -131,6 +131,10 @@ class Dialect(ABC):
         """Whether an event says that what was missed cannot be shown."""
         return False
 
+    def identity(self, message: Message) -> str | None:
+        """What names an event on every stream that shows it, other than those of text; None where nothing does."""
+        return None
+
 
 class AgentSmithy(Dialect):
     """The answer to `POST /api/chat` is the stream."""
@@ -215,6 +219,13 @@ class _Bus(Dialect):
     def failed(self, message: Message) -> bool:
         """An error of a message, or of a session; told once, by the event that every revision has for it."""
         return message.type == MESSAGE and bool(info_of(message).error)
+
+    def identity(self, message: Message) -> str | None:
+        """Its `id`."""
+        identity = message.body.get("id")
+        if not isinstance(identity, str) or message.type in SYNTHETIC or message.type == DELTA:
+            return None
+        return None if "delta" in message.properties else identity
 
     @abstractmethod
     def _over(self, message: Message) -> bool:

@@ -27,6 +27,7 @@ from loadtests.sequence import Heard, Offence, Sequence
 from loadtests.validation import validation_for
 
 TOGETHER = 64  # events that the rules are given at once: each asking costs
+WINDOWS = 64  # answers of which is remembered what was shown between their ends
 REMEMBERED = 4_096  # events of which is remembered that something was wrong
 # Schemas are held by `loadtests.validation`, and whose events these are is known better than from the first of them.
 _SAID_ELSEWHERE = frozenset({"AS-EVT-01", "PG-EVT-01", "AS-EVT-03"})
@@ -83,6 +84,8 @@ class StreamJudge:
         self._offended = False  # the sequence judge has found something
         self._fed: list[Message] = []  # what the rules were given last
         self._spoilt: set[str] = set()  # sessions in which they found something
+        self._since: dict[str, set[str]] = {}  # by session, ids since the last end
+        self._windows: dict[tuple[str, int], frozenset[str]] = {}
         self.number = 0  # of the next event
         self.told = 0  # events of sessions: heartbeats and their like are none
         self.failures = 0  # events that say that a turn failed
@@ -107,7 +110,9 @@ class StreamJudge:
                     counts["validated"] += 1
                     if problems:
                         self._invalid(message, session, problems[0])
+                before = len(sequence.heard)
                 dialect.show(message, session, sequence, at)
+                self._note(message, session, before)
             if sequence.suspect or sequence.spoilt(session):
                 self._accused.add(message.block.number)
             if dialect.failed(message):
@@ -121,6 +126,29 @@ class StreamJudge:
                 self.flush()
         if sequence.offences:
             self.tell()
+
+    def shown(self, heard: Heard) -> frozenset[str] | None:
+        """The ids of what was shown beside text from the end of the answer before to that of this one; once.
+
+        None where one of the two was not seen, or where events have no ids.
+        """
+        return self._windows.pop((heard.session, heard.prompt), None)
+
+    def _note(self, message: Message, session: str, before: int) -> None:
+        # Between two ends in a session every subscriber is shown the same; before the first, each came when it came.
+        identity = self._dialect.identity(message)
+        if identity is not None and session in self._since:
+            self._since[session].add(identity)
+        for heard in self._sequence.heard[before:]:
+            if heard.ended is None or identity is None:
+                self._since.pop(session, None)
+                continue
+            window = self._since.get(session)
+            if window is not None:
+                if len(self._windows) >= WINDOWS:
+                    self._windows.clear()
+                self._windows[heard.session, heard.prompt] = frozenset(window)
+            self._since[session] = set()
 
     def heard(self) -> list[Heard]:
         """The answers that have come to their end since the last time, once all has judged them."""

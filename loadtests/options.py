@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from argparse import ArgumentParser
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,27 +26,9 @@ class OptionError(ValueError):
     """Options that ask for no load run. One line."""
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Declare them."""
-    group = parser.add_argument_group("sse-conformance", "integrity and latency of agents' event streams")
-    add = group.add_argument
-    add("--sse-protocol", action="append", metavar="P/R", default=None,
-        help="protocol revision, agentsmithy/2; again for a mixture, or `mixed`: the newest of each")  # fmt: skip
-    add(
-        "--sse-profile",
-        metavar="FILE",
-        default=None,
-        help="profile of the target, or the name of a shipped one",
-    )
-    add(
-        "--sse-shape",
-        choices=SHAPES,
-        default=None,
-        help="how users come and go (default: -u users all the time)",
-    )
-    add("--sse-step-users", type=int, default=0, metavar="N", help="users of a step (default: a tenth of -u)")
-    add("--sse-step-seconds", type=float, default=STEP, metavar="S",
-        help="seconds of a step, or between reconnect storms (%(default)s)")  # fmt: skip
+def add_options(parser: Any) -> None:
+    """Declare them to Locust's parser. Those that may change from one run to the next are in its web page, too."""
+    add = parser.add_argument
     add("--sse-chunks", type=int, default=20, metavar="N", help="chunks of an answer (%(default)s)")
     add("--sse-chunk-bytes", type=int, default=64, metavar="N", help="bytes of a chunk (%(default)s)")
     add("--sse-pace-ms", type=int, default=50, metavar="MS", help="pause before each chunk (%(default)s)")
@@ -58,28 +39,64 @@ def add_options(parser: ArgumentParser) -> None:
         metavar="S",
         help="a prompt is due so often, and times count from then (default: when the answer before has ended)",
     )
-    add("--sse-fanout", type=int, default=2, metavar="N",
-        help="subscribers of one session, where streams can be filtered by session (%(default)s)")  # fmt: skip
-    add("--sse-patience", type=float, default=30.0, metavar="S",
-        help="silence after which an answer is no longer waited for (%(default)s)")  # fmt: skip
-    add("--slo", default="", metavar="CONDITIONS", help="ttfe:p99<500ms, gap:p99<200ms, lost==0 …")
     add(
-        "--target-pid",
+        "--sse-fanout",
         type=int,
-        default=None,
-        metavar="PID",
-        help="sample memory, CPU and descriptors of the server",
-    )
-    add("--sse-load-report", metavar="DIR", default=None, help="write the result there")
-    add("--sse-allow", action="append", default=[], metavar="CLASS,…",
-        help="effect classes allowed on a target that is not this machine: load")  # fmt: skip
-    add(
-        "--seed",
-        type=int,
-        default=None,
+        default=2,
         metavar="N",
-        help="of what is drawn by lot",
+        help="subscribers of one session, where streams can be filtered by session (%(default)s)",
     )
+    add(
+        "--sse-patience",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="silence after which an answer is no longer waited for (%(default)s)",
+    )
+    add("--slo", default="", metavar="CONDITIONS", help="ttfe:p99<500ms, gap:p99<200ms, lost==0 …")
+
+    hidden: dict[str, Any] = (
+        {"include_in_web_ui": False} if hasattr(parser, "args_included_in_web_ui") else {}
+    )
+
+    def once(*names: str, **how: Any) -> None:
+        add(*names, **hidden, **how)
+
+    once(
+        "--sse-protocol",
+        action="append",
+        metavar="P/R",
+        help="protocol revision, agentsmithy/2; again for a mixture, or `mixed`: the newest of each",
+    )
+    once("--sse-profile", metavar="FILE", help="profile of the target, or the name of a shipped one")
+    once("--sse-shape", choices=SHAPES, help="how users come and go (default: -u users all the time)")
+    once(
+        "--sse-step-users", type=int, default=0, metavar="N", help="users of a step (default: a tenth of -u)"
+    )
+    once(
+        "--sse-step-seconds",
+        type=float,
+        default=STEP,
+        metavar="S",
+        help="seconds of a step, or between reconnect storms (%(default)s)",
+    )
+    once(
+        "--sse-directory",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="OpenCode: a workspace; with several, each has subscribers and a session of its own",
+    )
+    once("--target-pid", type=int, metavar="PID", help="sample memory, CPU and descriptors of the server")
+    once("--sse-load-report", metavar="DIR", help="write the result there")
+    once(
+        "--sse-allow",
+        action="append",
+        default=[],
+        metavar="CLASS,…",
+        help="effect classes allowed on a target that is not this machine: load",
+    )
+    once("--seed", type=int, metavar="N", help="of what is drawn by lot")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,7 @@ def _read(options: Any, host: str | None) -> Asked:
         options.sse_every,
         options.sse_patience,
         tuple(slo.limits(conditions).items()),
+        tuple(options.sse_directory or ()),
     )
     shape = None
     if options.sse_shape:

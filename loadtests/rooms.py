@@ -8,6 +8,8 @@ the other and waits until all subscribers have heard the answer.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from itertools import cycle
 
 import gevent
 from gevent.event import AsyncResult, Event
@@ -15,6 +17,7 @@ from gevent.event import AsyncResult, Event
 from conformance.transcript import Ended
 from loadtests.chats import AGAIN, ENDED, StreamError
 from loadtests.client import End, Stream, open_stream
+from loadtests.dialects import Dialect, dialect_for
 from loadtests.integrity import StreamJudge
 from loadtests.plan import Mark
 from loadtests.run import Run, StatusError, Target, media_type
@@ -29,7 +32,7 @@ SETTLE = 1.0  # seconds that the end of an answer is waited for after its last c
 class Subscriber:
     """One user's subscription, through all its connections."""
 
-    def __init__(self, room: Room, number: int) -> None:
+    def __init__(self, room: Room) -> None:
         self.over = Event()
         self.last = time.monotonic()  # when it last heard something
         self.listening = False  # the server is known to have subscribed it
@@ -38,9 +41,9 @@ class Subscriber:
         self._room = room
         self._run = room.run
         self._target = room.target
-        self._name = f"subscriber {room.run.name}.{number}"
-        only = room.session if room.target.dialect.filters else None
-        self.sequence = Sequence(self._run.plan, self._run.owners, only)
+        self._name = f"subscriber {room.run.subscriber()}"
+        self._dialect = room.dialect
+        self.sequence = Sequence(self._run.plan, self._run.owners, room.belongs)
         self._judge: StreamJudge | None = None
         self._stream: Stream | None = None
         self._cursor: str | None = None
@@ -84,7 +87,7 @@ class Subscriber:
 
     def owe(self, mark: Mark, asked: float) -> bool:
         """A prompt is due; whether its answer is to be heard here."""
-        resumes = self._target.dialect.resumes and self._cursor is not None
+        resumes = self._dialect.resumes and self._cursor is not None
         if self._leaving or not (self.listening or resumes):
             return False
         self._owed.add(mark)
@@ -109,6 +112,14 @@ class Subscriber:
         if self.silent > 1 and self._stream is not None:
             # Two prompts, and not a word: the stream stands still. That is the server's doing, not ours.
             self._error = "stall"
+            self._stream.close()
+        self._perhaps_close()
+
+    def stall(self, mark: Mark) -> None:
+        """Nothing came for too long, and the turn is not known to be over: the stream is given up."""
+        self._owed.discard(mark)
+        if self._stream is not None:
+            self._error, self._detail = "stall", "nothing new for too long"
             self._stream.close()
         self._perhaps_close()
 
@@ -173,7 +184,7 @@ class Subscriber:
         if self._stream is not None and self._stream.error is not None:
             run.figures.fault(f"a listener raised {self._stream.error!r}")
         self._stream, self.listening = None, False
-        resumes = self._target.dialect.resumes and self._cursor is not None and how is not End.TOO_LONG
+        resumes = self._dialect.resumes and self._cursor is not None and how is not End.TOO_LONG
         leaving = self._leaving and not self._owed
         if leaving:
             self.sequence.leave()
@@ -210,35 +221,36 @@ class Subscriber:
             self._finish()
             return
         target, room = self._target, self._room
-        resumed = self._resumed = self._cursor is not None and target.dialect.resumes
+        resumed = self._resumed = self._cursor is not None and self._dialect.resumes
         self._began, self._size = time.monotonic(), 0
         self._run.opened(self._began)
-        request = target.dialect.subscription(room.session, self._cursor if resumed else None)
+        request = self._dialect.subscription(room.session, self._cursor if resumed else None)
         self._stream = open_stream(target.endpoint, target.call(request), self, target.subscription_limits)
 
     def _new_judge(self) -> StreamJudge:
         # Made at the first event: then the server has subscribed us, and whether something was asked before is known.
         fresh = frozenset() if self._resumed else self._room.fresh
         return StreamJudge(
-            self._target.dialect,
+            self._dialect,
             self.sequence,
             self._run.figures,
             self._name,
-            from_start=self._target.dialect.filters and bool(fresh),
+            from_start=self._dialect.filters and bool(fresh),
             begun=fresh,
         )
 
     def _hear(self, error: str | None = None) -> None:
         if self._judge is None:
             return
-        for one in self._judge.heard():
+        judge = self._judge
+        for one in judge.heard():
             self._run.heard(one, error if one.outcome == "cut" else None)
             for mark in [
                 mark for mark in self._owed if (mark.session, mark.prompt) == (one.session, one.prompt)
             ]:
                 self._owed.discard(mark)
                 self.silent, self.unended = 0, False
-                self._run.shared(mark, one)
+                self._run.shared(mark, one, self._name, judge.shown(one))
         missed, self._missed = self.sequence.missed - self._missed, self.sequence.missed
         self._run.figures.counts["missed"] += missed
 
@@ -266,9 +278,13 @@ class Subscriber:
 class Room:
     """What is subscribed to, who listens, and who asks there."""
 
-    def __init__(self, run: Run, target: Target, session: str, key: str) -> None:
+    def __init__(
+        self, run: Run, target: Target, dialect: Dialect, session: str, key: str, place: str
+    ) -> None:
         self.run = run
         self.target = target
+        self.dialect = dialect
+        self.place = place
         self.session = session
         self.subscribers: list[Subscriber] = []
         self.closed = False
@@ -278,6 +294,7 @@ class Room:
         self._prompt = 0
         self._joined = time.monotonic()
         run.owners.bind(key, session)
+        run.places[session] = place
         self.asker = gevent.spawn(self._ask_on)
 
     @property
@@ -288,13 +305,23 @@ class Room:
     @property
     def full(self) -> bool:
         """Whether nobody else is to listen here."""
-        places = len(self.subscribers) + self.promised
-        return self.target.dialect.filters and places >= self.run.settings.fanout
+        return self.dialect.filters and self.taken >= self.run.settings.fanout
+
+    @property
+    def taken(self) -> int:
+        """Places that are taken, or promised."""
+        return len(self.subscribers) + self.promised
+
+    def belongs(self, session: str) -> bool:
+        """Whether events of that session may be shown here. Of sessions of others is not known where they belong."""
+        if self.dialect.filters:
+            return session == self.session
+        return self.run.places.get(session, self.place) == self.place
 
     def join(self) -> Subscriber:
         """One more subscriber."""
         self._joined = time.monotonic()
-        subscriber = Subscriber(self, len(self.subscribers))
+        subscriber = Subscriber(self)
         self.subscribers.append(subscriber)
         return subscriber
 
@@ -344,7 +371,7 @@ class Room:
         run.owe(mark, len(hearers))
         run.figures.counts["prompts"] += 1
         script = run.plan.script(self._key, mark.prompt, chunks=chunks)
-        request = target.dialect.prompting(self.session, f"Do as you are told: {script.directive()}")
+        request = self.dialect.prompting(self.session, f"Do as you are told: {script.directive()}")
         takes = chunks * run.plan.pace_ms / 1000
         patience = run.settings.patience
         sent = time.monotonic()
@@ -366,8 +393,13 @@ class Room:
             # When all has been said, only the end is missing, and the next prompt asks for nothing before its time.
             said = all(subscriber.sequence.complete(mark) for subscriber in waiting)
             if time.monotonic() - newest > (min(patience, SETTLE) if said else patience):
+                # Where the server may still be at it, the next prompt would be no fence.
+                over = said or (answer is not None and self.dialect.prompt_waits)
                 for subscriber in waiting:
-                    subscriber.forgo(mark, sent)
+                    if over:
+                        subscriber.forgo(mark, sent)
+                    else:
+                        subscriber.stall(mark)
                 break
             gevent.sleep(0.01)
         run.settled(mark)
@@ -387,19 +419,23 @@ class Rooms:
     def __init__(self, run: Run, target: Target) -> None:
         self._run = run
         self.target = target
+        self._directories = run.settings.directories or (target.profile.workspace or "",)
+        self._places = cycle(self._directories)
         self._coming: _Coming | None = None
         self.rooms: list[Room] = []
 
     def join(self) -> Subscriber | None:
         """A place in a room that has one, or in a new one; None where no session could be made."""
         self.rooms = [room for room in self.rooms if not room.closed]
-        room = next((room for room in reversed(self.rooms) if not room.full), None)
-        if room is not None:
+        filters, fanout = self.target.dialect.filters, self._run.settings.fanout
+        # Where nobody can ask for one session alone, there are no more rooms than workspaces.
+        enough = not filters and len(self.rooms) >= len(self._directories)
+        room = min((room for room in self.rooms if not room.full), key=lambda room: room.taken, default=None)
+        if room is not None and (filters or enough):
             return room.join()
         coming = self._coming
-        if coming is not None and (
-            not self.target.dialect.filters or coming.places < self._run.settings.fanout
-        ):
+        last = not filters and len(self.rooms) + 1 >= len(self._directories)
+        if coming is not None and (last or coming.places < fanout):
             coming.places += 1
             room = coming.made.get()
         else:
@@ -419,11 +455,15 @@ class Rooms:
         return room.join()
 
     def _make(self) -> Room | None:
+        place = next(self._places)
+        dialect = self.target.dialect
+        if not dialect.filters and place:
+            dialect = dialect_for(replace(self.target.profile, workspace=place))
         key = self._run.key()
-        session = self.target.create()
+        session = self.target.create(dialect)
         if session is None:
             self._run.error("prompt", time.monotonic())
             return None
-        room = Room(self._run, self.target, session, key)
+        room = Room(self._run, self.target, dialect, session, key, place)
         self.rooms.append(room)
         return room

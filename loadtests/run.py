@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from conformance.load_result import Row
+from conformance.load_result import Example, Row
 from conformance.profile import Profile
 from conformance.transcript import Request
 from loadtests.arrivals import delays, gaps, skews
@@ -21,7 +21,7 @@ from loadtests.client.request import NO_LIMIT
 from loadtests.dialects import Dialect, dialect_for
 from loadtests.measures import Figures
 from loadtests.plan import Mark, Plan
-from loadtests.sequence import Heard, Owners
+from loadtests.sequence import Heard, Offence, Owners
 
 STALL = 1.0  # seconds: gaps from here on are marked in the raster
 STALLS = 20  # of one row
@@ -34,7 +34,7 @@ class Settings:
     `started` is the wall-clock time of its beginning. `fanout`: subscribers of one session, where a stream can be asked
     for one alone. `every`: seconds from one prompt of a user, or of a session, to the next (0: as soon as the answer
     has ended). `patience`: seconds without anything new after which an answer is no longer waited for. `bounds`: what a
-    good stream keeps to, by the name of the measure.
+    good stream keeps to, by the name of the measure. `directories`: workspaces of an OpenCode, () for its own one.
     """
 
     plan: Plan
@@ -45,6 +45,7 @@ class Settings:
     every: float = 0.0
     patience: float = 30.0
     bounds: tuple[tuple[str, float], ...] = ()
+    directories: tuple[str, ...] = ()
 
 
 class Open(Protocol):
@@ -71,6 +72,9 @@ class Skew:
 
     expected: int
     heard: list[Heard] = field(default_factory=list)
+    shown: dict[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # by subscriber, the ids of other events than text
 
 
 class Run:
@@ -86,13 +90,14 @@ class Run:
         self.fire = fire
         self.figures = Figures()
         self.owners = Owners()
+        self.places: dict[str, str] = {}  # of sessions, the workspace that they were made in
         self.open: set[Open] = set()
         self.draining = False
         self.connections = 0
         self.targets = tuple(Target(self, profile) for profile in settings.profiles)
         self._origin = time.monotonic() - (time.time() - settings.started)
         self._lots = random.Random(f"{settings.seed}/{self.name}")
-        self._sessions = 0
+        self._sessions = self._subscribers = 0
         self._levels: list[tuple[float, int]] = [
             (0.0, 0)
         ]  # from when on each level of concurrency is asked for
@@ -107,6 +112,11 @@ class Run:
         """A key for one more session, that no other process of the run has."""
         self._sessions += 1
         return f"{self.name}s{self._sessions}"
+
+    def subscriber(self) -> str:
+        """A name for one more subscriber."""
+        self._subscribers += 1
+        return f"{self.name}.{self._subscribers}"
 
     def at(self, moment: float) -> float:
         """Seconds since the run began, of a monotonic time."""
@@ -214,18 +224,35 @@ class Run:
         """A prompt that so many subscribers of this process are to hear."""
         self._skews[mark] = Skew(subscribers)
 
-    def shared(self, mark: Mark, heard: Heard) -> None:
-        """What one of them has heard."""
+    def shared(self, mark: Mark, heard: Heard, name: str, shown: frozenset[str] | None) -> None:
+        """What one of them has heard; `shown`: the ids of what it was shown beside text since the answer before.
+
+        None where that is not known. What one subscriber was shown, all must be: they asked for the same.
+        """
         skew = self._skews.get(mark)
         if skew is None:
             return
         skew.heard.append(heard)
+        if shown is not None:
+            skew.shown[name] = shown
         if len(skew.heard) == skew.expected:
             del self._skews[mark]
+            self._compare(mark, skew)
             whole = [one.arrived for one in skew.heard if one.whole]
             if len(whole) == skew.expected > 1:
                 for seconds in skews(whole):
                     self.figures.times["skew"].record(seconds)
+
+    def _compare(self, mark: Mark, skew: Skew) -> None:
+        together = frozenset[str]().union(*skew.shown.values())
+        for name, shown in skew.shown.items():
+            lost = sorted(together - shown)
+            if lost:
+                self.figures.counts[Offence.LOST.value] += len(lost)
+                others = f"the events that other subscribers were shown in session {mark.session}, prompt {mark.prompt}"
+                self.figures.example(
+                    Example(Offence.LOST.value, name, others, f"without {', '.join(lost[:3])}")
+                )
 
     def settled(self, mark: Mark) -> None:
         """Nobody waits any longer for the answer to that prompt."""
@@ -304,10 +331,11 @@ class Target:
         self.run.fire(request.method, name, answer.at - began, len(answer.body), wrong)
         return answer
 
-    def create(self) -> str | None:
-        """Make a session, or a dialog; its id, or None where that failed."""
-        answer = self.ask(f"{self.profile.protocol} {self.dialect.noun}", self.dialect.creation())
-        made = None if answer is None else self.dialect.created(answer.status, answer.body)
+    def create(self, dialect: Dialect | None = None) -> str | None:
+        """Make a session, or a dialog; its id, or None where that failed. `dialect`: of another workspace."""
+        dialect = dialect or self.dialect
+        answer = self.ask(f"{self.profile.protocol} {dialect.noun}", dialect.creation())
+        made = None if answer is None else dialect.created(answer.status, answer.body)
         if made is not None:
             self.made.append(made)
         return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -113,17 +114,17 @@ class Owners:
 class Sequence:
     """Judges one subscriber's view, through all its connections.
 
-    `owners` is shared by the streams of a process. `only`: the one session of the server that this subscriber may
-    see (None: any). `prompt`: the one prompt that it may hear the answer to (None: any).
+    `owners` is shared by the streams of a process. `belongs` says of a session of the server whether this subscriber
+    may see its events. `prompt`: the one prompt that it may hear the answer to (None: any).
     """
 
     def __init__(
-        self, plan: Plan, owners: Owners, only: str | None = None, prompt: int | None = None
+        self, plan: Plan, owners: Owners, belongs: Callable[[str], bool], prompt: int | None = None
     ) -> None:
         self._plan = plan
         self._opening = f"<{plan.run}."
         self._owners = owners
-        self._only = only
+        self._belongs = belongs
         self._alone = prompt
         self._owed: dict[str, deque[_Answer]] = {}  # prompts sent of which nothing was seen yet, by key
         self._answers: OrderedDict[str, _Answer] = OrderedDict()  # the newest that was seen, by key
@@ -158,11 +159,9 @@ class Sequence:
 
     def allowed(self, session: str) -> bool:
         """Whether an event of that session of the server may be shown here; an offence if not."""
-        if self._only is None or not session or session == self._only:
+        if not session or self._belongs(session):
             return True
-        self._offend(
-            Offence.LEAKED, 1, f"events of session {self._only} alone", f"an event of session {session}"
-        )
+        self._offend(Offence.LEAKED, 1, "events of what was asked for alone", f"an event of {session}")
         return False
 
     def echo(self, session: str, prompt: str, at: float) -> None:
@@ -398,4 +397,7 @@ class Sequence:
         self.suspect = True
         if answer is not None:
             answer.wrong = answer.wrong or kind.value
+        elif kind is Offence.LEAKED:  # a stream that is sent what is somebody else's is not a good one
+            for one in self._open_answers():
+                one.wrong = one.wrong or kind.value
         self.offences.append(Offending(kind, count, expected, observed))

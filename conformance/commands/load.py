@@ -50,9 +50,9 @@ _EXAMPLES = """examples:
   sse-conformance load http://10.0.0.5:8000 --sse-protocol penguin/2 --sse-allow load
 
 Any other option goes to Locust: its own (--csv, --html, --json, --loglevel …) and those of our users (--sse-chunks,
---sse-chunk-bytes, --sse-pace-ms, --sse-every, --sse-fanout, --sse-patience, --sse-step-users, --sse-step-seconds). Its
-web UI, and several machines (--master and --worker), are had by calling it: locust -f LOCUSTFILE --host URL, where
-LOCUSTFILE is what --print-locustfile prints.
+--sse-chunk-bytes, --sse-pace-ms, --sse-every, --sse-fanout, --sse-patience, --sse-step-users, --sse-step-seconds,
+--sse-directory). Its web UI, and several machines (--master and --worker), are had by calling it:
+locust -f LOCUSTFILE --host URL, where LOCUSTFILE is what --print-locustfile prints.
 
 Conditions: METRIC OPERATOR VALUE, with commas between them. Times name a percentile (ttfe:p99<500ms, gap:max<2s),
 counts take a number or a share (lost==0, errors<=1%, leaked<=1ppm), goodput a share (goodput>=99%). In force

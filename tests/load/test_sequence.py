@@ -21,7 +21,7 @@ def _sequence(only: str | None = None, **sessions: str) -> Sequence:
     owners = Owners()
     for key, session in (sessions or {"k": "K"}).items():
         owners.bind(key, session)
-    return Sequence(PLAN, owners, only)
+    return Sequence(PLAN, owners, lambda session: only in (None, session))
 
 
 def _say(sequence: Sequence, marks: list[Mark], session: str = "K") -> None:
@@ -159,7 +159,7 @@ def test_text_of_another_session_is_leaked_and_changes_nothing_else() -> None:
 def test_a_stream_for_one_prompt_shows_no_other() -> None:
     owners = Owners()
     owners.bind("k", "K")
-    sequence = Sequence(PLAN, owners, "K", prompt=1)
+    sequence = Sequence(PLAN, owners, "K".__eq__, prompt=1)
     sequence.owe(_marks(prompt=1)[0], 0.0)
     _say(sequence, [*_marks(prompt=1)[:2], _marks(prompt=0)[5], *_marks(prompt=1)[2:]])
     sequence.end("K", 0.0)

@@ -50,8 +50,6 @@ def run_all(url: str, runs: Mapping[str, Small], at_once: int = 8) -> dict[str, 
 
 def _run(url: str, small: Small, place: int) -> LoadResult:
     profile = default_profile(small.protocol, f"{url}/{small.protocol}")
-    if profile.family == "opencode":  # whose streams show all of a directory
-        profile = replace(profile, workspace=f"/load/{place}")
     if small.fault:
         profile = replace(profile, headers=(("X-Reference-Fault", small.fault),))
     conditions = slo.parse(small.slo)
@@ -62,6 +60,7 @@ def _run(url: str, small: Small, place: int) -> LoadResult:
         1,
         patience=small.patience,
         bounds=tuple(slo.limits(conditions).items()),
+        directories=(f"/load/{place}/a", f"/load/{place}/b"),  # OpenCode's streams show all of one
     )
     run = Run(settings, lambda *_: None)
     rooms = Rooms(run, run.targets[0])
