@@ -135,11 +135,13 @@ class LoadView:
         least, most = min(step.users for step in steps), max(step.users for step in steps)
         found = self.knee
         if found is None:
-            return f"No knee from {count(least)} to {count(most, 'user')}: more users still got more."
-        return (
-            f"The knee lies at {count(found.users, 'user')}: beyond it, events per second over the median time to "
-            "first event (Kleinrock's power) fall."
-        )
+            told = f"No knee from {count(least)} to {count(most, 'user')}: more users still got more."
+        else:
+            told = (
+                f"The knee lies at {count(found.users, 'user')}: beyond it, events per second over the median time to "
+                "first event (Kleinrock's power) fall."
+            )
+        return f"{told} The run ended early: {self.result.ended}." if self.result.ended else told
 
     @property
     def health(self) -> str:

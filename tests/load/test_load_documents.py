@@ -141,6 +141,13 @@ def test_what_was_not_measured_is_not_drawn() -> None:
     assert "not judged" in empty
 
 
+def test_why_a_run_ended_early_is_told_where_its_levels_are() -> None:
+    told = text_of(
+        html_load.render([replace(BAD, ended="saturated: at 500 users only 3 of 9 streams were good")])
+    )
+    assert "fall. The run ended early: saturated: at 500 users only 3 of 9 streams were good." in told
+
+
 def test_a_percentile_of_too_few_is_not_told() -> None:
     told = text_of(html_load.render([small(distributions=(("ttfe", measured([0.01] * 99)),))]))
     assert "99 10 ms 10 ms · too few to know · too few to know 10 ms" in told
