@@ -162,7 +162,8 @@ class Control:
             if self._pid is not None:
                 self._process = ProcessWatch(self._pid, asked.settings.started)
             self._greenlets = [gevent.spawn(self._look), gevent.spawn(self._progress)]
-            self.ask_for(0, getattr(options, "num_users", None) or 1)
+            first = None if asked.shape is None else asked.shape.at(0.0)
+            self.ask_for(0, (getattr(options, "num_users", None) or 1) if first is None else first.users)
 
     def ask_for(self, level: int, users: int, storms: int = 0) -> None:
         """A level of concurrency, and storms so far: told to all who make load."""
