@@ -13,6 +13,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from types import MappingProxyType
 
 from conformance.load_result import DISTRIBUTIONS, ERRORS, INTEGRITY, Gate, LoadResult
@@ -32,7 +33,9 @@ _TIMES = {"us": 1e6, "µs": 1e6, "ms": 1e3, "s": 1.0, "min": 1 / 60}
 _SHARES = {"": 1.0, "%": 1e2, "ppm": 1e6}
 _RATES = ("events_per_s", "bytes_per_s")
 _COUNTS = (*INTEGRITY, "errors", *ERRORS, "reconnects", "lost_by_reconnects")
-METRICS = tuple(dict.fromkeys((*DISTRIBUTIONS, *_COUNTS, *_RATES, "goodput")))
+# What the server's process holds, by the name of its sample.
+_GROWTHS = {"rss_growth": "rss", "descriptors_growth": "descriptors"}
+METRICS = tuple(dict.fromkeys((*DISTRIBUTIONS, *_COUNTS, *_RATES, "goodput", *_GROWTHS)))
 DEFAULTS = ", ".join(f"{name}==0" for name in (*INTEGRITY, "errors"))
 _CONDITION = re.compile(
     r"(?P<metric>[a-z_]\w*)\s*(?::\s*(?P<stat>[\w.]+)\s*)?(?P<op>[<>=!]{1,3})\s*(?P<value>[+-]?[\d.]+(?:e[+-]?\d+)?)"
@@ -75,6 +78,8 @@ class Condition:
             good, streams = result.totals.good, result.totals.streams
             share = result.totals.goodput
             return share, "no streams" if share is None else f"{share:.4%} ({good:,} of {streams:,} streams)"
+        if self.metric in _GROWTHS:
+            return _growth(_GROWTHS[self.metric], result)
         if self.metric in _RATES:
             rate: float = getattr(result.totals, self.metric)
             return rate, f"{rate:,.1f}"
@@ -132,6 +137,17 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 99.5 else f"{seconds:,.0f} s"
 
 
+def _growth(name: str, result: LoadResult) -> tuple[float | None, str]:
+    """By which share it grew from the second quarter of the samples to the last: the first is for warming up."""
+    held = [value for sample in result.process if (value := getattr(sample, name)) is not None]
+    quarter = len(held) // 4
+    if not quarter:
+        return None, f"{len(held)} samples of the server's process: at least 4 are needed (--target-pid)"
+    before, after = median(held[quarter : 2 * quarter]), median(held[-quarter:])
+    share = after / before - 1 if before else 0.0
+    return share, f"{share:.1%} (from {before:,.0f} to {after:,.0f})"
+
+
 def _list(text: str) -> tuple[Condition, ...]:
     return tuple(_condition(part.strip()) for part in text.split(","))
 
@@ -171,6 +187,10 @@ def _condition(text: str) -> Condition:
         if unit not in ("", "/s"):
             raise SloError(f"{text!r}: {metric} is a number without a unit")
         return Condition(tidy, metric, None, sign, value)
+    if metric in _GROWTHS:
+        if unit not in ("", "%"):
+            raise SloError(f"{text!r}: {metric} is a share of what there was: expected '{metric}<10%', say")
+        return Condition(tidy, metric, None, sign, value / _SHARES[unit], share=True)
     if unit not in ("", "%") or value / _SHARES[unit] > 1:
         raise SloError(
             f"{text!r}: goodput is a share of the streams: expected 0% to 100%, such as 'goodput>=99%'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.load_result import Integrity, Totals
+from conformance.load_result import Integrity, Sample, Totals
 from conformance.slo import METRICS, SloError, gates, limits, parse
 from tests.support.load_cases import measured, realistic, small
 
@@ -60,6 +60,13 @@ def test_correctness_is_in_force_without_being_said() -> None:
         ("events_per_s>=2e2", True, "200.0"),
         ("bytes_per_s>42000/s", False, "42,000.0"),
         ("reconnects==0", True, "0"),
+        ("rss_growth<19%", False, "20.0% (from 100 to 120)"),
+        ("rss_growth<=0.21", True, "20.0% (from 100 to 120)"),
+        (
+            "descriptors_growth<1%",
+            False,
+            "0 samples of the server's process: at least 4 are needed (--target-pid)",
+        ),
     ],
 )
 def test_conditions(condition: str, held: bool, observed: str) -> None:
@@ -67,6 +74,7 @@ def test_conditions(condition: str, held: bool, observed: str) -> None:
         integrity=Integrity(999_995, 4, 0.0, "", lost=5, unfinished=2),
         totals=Totals(4, 3, 400, 84_000, 200.0, 42_000.0, 4),
         errors=(("reset", 1), ("stall", 2)),
+        process=tuple(Sample(at, rss, 0.5) for at, rss in enumerate((10, 90, 100, 100, 110, 110, 120, 120))),
     )
     (gate, *_) = gates(parse(condition), result)
     assert (gate.held, gate.observed) == (held, observed)
@@ -127,6 +135,10 @@ def _reads(text: str) -> bool:
         (
             "stall<2s",
             "'stall<2s': stall is counted: expected a whole number, or a share in % or ppm; its time is",
+        ),
+        (
+            "rss_growth<9MiB",
+            "'rss_growth<9MiB': rss_growth is a share of what there was: expected 'rss_growth<10%'",
         ),
         ("goodput>=99.9", "'goodput>=99.9': goodput is a share of the streams: expected 0% to 100%"),
         ("events_per_s>=9ms", "'events_per_s>=9ms': events_per_s is a number without a unit"),
