@@ -190,6 +190,8 @@ class Subscriber:
             self.sequence.leave()
         elif ours or resumes:
             self.sequence.renewed(resumes=resumes)
+            if not resumes:  # the end may pass by while we are away: nobody is to wait for it
+                self._owed.clear()
         else:
             self.sequence.cut()
             self._owed.clear()
