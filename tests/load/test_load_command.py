@@ -167,7 +167,7 @@ def test_an_interrupt_reaches_locust_and_is_no_verdict_either(url: str, tmp_path
 
 
 def test_a_run_that_loses_events_fails_says_so_and_writes_its_documents(tmp_path: Path) -> None:
-    options = ("--users", "3", "--spawn-rate", "3", "--time", "3s", "--seed", "1", "--sse-pace-ms", "5")
+    options = ("--users", "3", "--spawn-rate", "3", "--time", "2s", "--seed", "1", "--sse-pace-ms", "5")
     with reference_server("--fault", "loses-under-load:over=1,every=25") as server:
         command = (sys.executable, "-m", "conformance.cli", "load", server, "--sse-protocol", "agentsmithy/2")
         step = {"GITHUB_STEP_SUMMARY": str(tmp_path / "step.md")}
