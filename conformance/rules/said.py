@@ -135,7 +135,7 @@ class _Parts:
     `rewritten`: final texts are a plugin's, so that what was said is told by the increments, where there are any.
     """
 
-    def __init__(self, session: str, *, rewritten: bool = False) -> None:
+    def __init__(self, session: str, *, rewritten: bool) -> None:
         self.session = session
         self.rewritten = rewritten
         self.roles: dict[str, str] = {}

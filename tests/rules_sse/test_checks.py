@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
 import conformance.rules  # noqa: F401  (registers every rule)
 from conformance.catalogue import protocols
+from conformance.findings import Judgement
 from conformance.profile_file import default_profile
-from conformance.rules.base import Case, Check, checks
+from conformance.rules.base import Case, Check, StreamContext, checks, stream_rules
+from conformance.rules.one_pass import judge_streams
 from conformance.transcript import Observation
 from conformance.turns import TURN_PROBES
+from tests.support.sse_cases import case
 
 FAMILIES = {protocol.partition("/")[0] for protocol in protocols()}
 # What a recorded stream answers without any stimulus known, beside the rules that pass over streams event by event:
@@ -34,6 +38,11 @@ PG-CON-01 PG-EVT-01 PG-EVT-02 PG-EVT-03 PG-MSG-01 PG-MSG-02 PG-MSG-04 PG-MSG-05 
 GENERIC = """
 AS-EVT-03 AS-TOOL-04 PG-CON-01 PG-CON-02 PG-ERR-02 PG-FAN-01a PG-FLT-01 PG-FLT-05 PG-FLT-07a PG-MSG-03 PG-MSG-04
 PG-REC-05a PG-TOOL-02a PG-TOOL-02b PG-TOOL-03 PG-WIRE-01
+""".split()  # noqa: SIM905
+# Judged by two checks: over different probes, families, or parts of what is shown.
+SEVERAL = """
+AS-2-01 AS-END-03 AS-EVT-03 AS-TOOL-04 PG-CON-01 PG-CON-02 PG-FAN-01a PG-FLT-01 PG-MSG-04 PG-REC-05a SSE-HTTP-02
+SSE-LIVE-03
 """.split()  # noqa: SIM905
 
 
@@ -79,3 +88,44 @@ def test_rows_of_a_family_are_its_own(family: str) -> None:
 def test_every_turn_is_held_to_its_head() -> None:
     (head,) = (check for check in every_check() if check.requirement == "SSE-CON-01")
     assert head.probes == set(TURN_PROBES)
+
+
+def test_which_requirements_several_checks_judge() -> None:
+    times = Counter(check.requirement for check in every_check())
+    several = {name: count for name, count in times.items() if count > 1}
+    assert several == {**dict.fromkeys(SEVERAL, 2), "PG-REC-02": 3}
+
+
+def test_a_rule_that_is_told_nothing_else_has_seen_its_stream_from_the_start() -> None:
+    assert StreamContext("stream", default_profile("penguin/2", "http://127.0.0.1:1")).from_start
+
+
+@pytest.mark.parametrize(
+    ("protocol", "known"),
+    [("agentsmithy/2", b"chat"), ("penguin/2", b"session.status"), ("opencode/1", b"session.status")],
+)
+def test_rules_say_whether_they_read_other_fields_than_data(protocol: str, known: bytes) -> None:
+    kinds = (known, b"x", b"x")
+    data = [
+        b'{"type": "%b", "id": "evt:x:%08d", "order": %d, "time": 1}' % (kind, n, n)
+        for n, kind in enumerate(kinds)
+    ]
+    fields = (b"id: 1\nevent: odd\n", b"id: 1\n", b"event: other\n")
+    full = b"".join(b"%bdata: %b\n\n" % pair for pair in zip(fields, data, strict=True))
+    full += b"id: 2\n\nevent: x\n\n"
+    bare = b"".join(b"data: %b\n\n" % value for value in data)
+    rules = list(dict.fromkeys(rule for _, rule in stream_rules(protocol.partition("/")[0])))
+    with_fields, without = (
+        {
+            rule: _told(judgement)
+            for rule, judgement in judge_streams(case(body, protocol=protocol).streams, rules).items()
+        }
+        for body in (full, bare)
+    )
+    differ = {rule for rule in rules if with_fields[rule] != without[rule]}
+    assert differ == {rule for rule in rules if rule.reads_fields}
+
+
+def _told(judgement: Judgement | Exception) -> object:
+    assert isinstance(judgement, Judgement)
+    return judgement.judged, judgement.notes, [(found.event, found.observed) for found in judgement.findings]

@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from conformance.findings import Finding, Judgement
+from conformance.findings import Finding
 from conformance.message import Message
 from conformance.rules import stream as stream_module
-from conformance.rules.base import Listener, RuleByType, Run, StreamRule, stream_rules
+from conformance.rules.base import Listener, RuleByType, Run, StreamRule
 from conformance.rules.one_pass import ENOUGH, SHOWN, Pass, judge_streams
 from conformance.transcript import Ended
 from conformance.wire import Block, Decoder
@@ -175,34 +175,3 @@ def test_a_pass_tells_of_each_finding_as_it_is_made() -> None:
     ((rule, judgement),) = over.judgements()
     assert (rule, judgement.judged, len(judgement.findings)) == (_OnlyA, 2, 2)
     assert [type(error) for error in over.errors.values()] == [RuntimeError]
-
-
-@pytest.mark.parametrize(
-    ("protocol", "known"),
-    [("agentsmithy/2", b"chat"), ("penguin/2", b"session.status"), ("opencode/1", b"session.status")],
-)
-def test_rules_say_whether_they_read_other_fields_than_data(protocol: str, known: bytes) -> None:
-    kinds = (known, b"x", b"x")
-    data = [
-        b'{"type": "%b", "id": "evt:x:%08d", "order": %d, "time": 1}' % (kind, n, n)
-        for n, kind in enumerate(kinds)
-    ]
-    fields = (b"id: 1\nevent: odd\n", b"id: 1\n", b"event: other\n")
-    full = b"".join(b"%bdata: %b\n\n" % pair for pair in zip(fields, data, strict=True))
-    full += b"id: 2\n\nevent: x\n\n"
-    bare = b"".join(b"data: %b\n\n" % value for value in data)
-    rules = list(dict.fromkeys(rule for _, rule in stream_rules(protocol.partition("/")[0])))
-    with_fields, without = (
-        {
-            rule: _told(judgement)
-            for rule, judgement in judge_streams(case(body, protocol=protocol).streams, rules).items()
-        }
-        for body in (full, bare)
-    )
-    differ = {rule for rule in rules if with_fields[rule] != without[rule]}
-    assert differ == {rule for rule in rules if rule.reads_fields}
-
-
-def _told(judgement: Judgement | Exception) -> object:
-    assert isinstance(judgement, Judgement)
-    return judgement.judged, judgement.notes, [(found.event, found.observed) for found in judgement.findings]
