@@ -35,6 +35,7 @@ class Small:
     storms: int = 0
     pace_ms: int = 10
     patience: float = 5.0
+    every: float = 0.0
     answers: int = 6  # how many answers are heard, or errors met, before it ends; before each storm too
 
 
@@ -58,6 +59,7 @@ def _run(url: str, small: Small, place: int) -> LoadResult:
         (profile,),
         time.time(),
         1,
+        every=small.every,
         patience=small.patience,
         bounds=tuple(slo.limits(conditions).items()),
         directories=(f"/load/{place}/a", f"/load/{place}/b"),  # OpenCode's streams show all of one
