@@ -65,9 +65,12 @@ class Plan:
 
     def chunk(self, mark: Mark) -> str:
         """The text of a chunk: `<run.session.prompt.number/total letters>`, the letters turned by its number."""
-        head = f"<{self.run}.{mark.session}.{mark.prompt}.{mark.number}/{mark.total} "
-        turned = _turned(mark.number % len(_LETTERS), self.size)
-        return f"{head}{turned[: self.size - len(head) - 1]}>"
+        return self.text(mark.session, mark.prompt, mark.number, mark.total)
+
+    def text(self, session: str, prompt: int, number: int, total: int) -> str:
+        """The same, for who has no mark of it."""
+        head = f"<{self.run}.{session}.{prompt}.{number}/{total} "
+        return f"{head}{_turned(number % len(_LETTERS), self.size)[: self.size - len(head) - 1]}>"
 
     def script(self, session: str, prompt: int, *, chunks: int | None = None) -> Script:
         """The script that has an agent say this prompt's chunks; `chunks` instead of the plan's number of them."""
@@ -125,6 +128,11 @@ class Pieces:
                 at = end
         self._rest = text[at:]
         return out
+
+    @property
+    def whole(self) -> bool:
+        """Whether no piece of a chunk waits for its rest."""
+        return not self._rest
 
     def close(self) -> Damaged | None:
         """What is left at the end of the text: None if every chunk was whole."""

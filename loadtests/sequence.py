@@ -180,6 +180,15 @@ class Sequence:
     def text(self, session: str, text: str, at: float) -> int:
         """The stream shows text of an agent in that session of the server; how many whole chunks it completes."""
         pieces = self._pieces.get(session)
+        if pieces is not None and pieces.whole:
+            # What nearly all of a stream is: the very chunk that comes next.
+            answer = self._newest(session)
+            if answer is not None and not answer.over and answer.next < answer.total:
+                expected = self._plan.text(answer.session, answer.prompt, answer.next, answer.total)
+                if text == expected:
+                    answer.next += 1
+                    answer.arrived.append(at)
+                    return 1
         if pieces is None:
             key = self._owners.key(session)
             if not self._owed.get(key or ""):
