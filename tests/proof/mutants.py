@@ -232,8 +232,7 @@ def document(tried: Sequence[Tried], reasons: dict[tuple[str, str], str]) -> str
     lines = [
         "# Mutants of the decoder and the rules",
         "",
-        *(f"{p}\n".replace("\n", " ") for p in paragraphs[2:4]),
-        "",
+        *(p.replace("\n", " ") + "\n" for p in paragraphs[2:4]),
     ]
     lines += [f"**{killed} of {len(tried)} killed: {killed / len(tried):.1%}** (goal: {GOAL:.0%}).", ""]
     lines += ["| module | mutants | killed | lived | unreached |", "| --- | --- | --- | --- | --- |"]
