@@ -266,8 +266,8 @@ class Subscriber:
     def _finish(self) -> None:
         if self.over.is_set():
             return
-        if self._failures and self._judge is not None:
-            # The server hung up and did not come again.
+        if self._failures > 1 and self._judge is not None:
+            # The server hung up, and did not let us come again. With one failure we have not tried yet.
             self.sequence.cut()
             self._hear()
             self._judge.tell()

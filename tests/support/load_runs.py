@@ -39,7 +39,7 @@ class Small:
     answers: int = 6  # how many answers are heard, or errors met, before it ends; before each storm too
 
 
-def run_all(url: str, runs: Mapping[str, Small], at_once: int = 8) -> dict[str, LoadResult]:
+def run_all(url: str, runs: Mapping[str, Small], at_once: int = 12) -> dict[str, LoadResult]:
     """The results of all of them, some at the same time, at a reference server that speaks every protocol."""
     pool = Pool(at_once)
     greenlets = {
