@@ -62,34 +62,34 @@ class Server:
         """The request whose answer has so many events, after so many milliseconds."""
         if self.base == 10:
             return _get(f"/answer?times={times}&size={SIZE}&wait={wait}")
-        return _post("/agentsmithy/1/api/chat", {"messages": [_user(_script(times, stall_ms=wait))]})
+        return _with_body(
+            "POST", "/agentsmithy/1/api/chat", {"messages": [_user(_script(times, stall_ms=wait))]}
+        )
 
     def subscribe(self) -> str:
         """The request of a subscriber."""
         return _get("/subscribe" if self.base == 10 else "/opencode/1/event")
 
-    def publish(self, times: int, pace: int = 0) -> None:
-        """Let every subscriber have so many events, so many milliseconds apart. Returns before or after."""
-        if self.name == NGINX:
-            self._publish_from_here(times, pace)
-        elif self.base == 10:
-            self._ask("POST", f"/publish?times={times}&size={SIZE}&pace={pace}")
+    def publish(self, times: int) -> None:
+        """Let every subscriber have so many events, as fast as they are taken. Returns before or after."""
+        if self.base == 10:
+            self._ask("POST", f"/publish?times={times}&size={SIZE}")
         else:
-            session = json.loads(self._ask("POST", "/opencode/1/session", {}))["id"]
-            part = {"type": "text", "text": _script(times, pace_ms=pace)}
-            self._ask("POST", f"/opencode/1/session/{session}/prompt_async", {"parts": [part]})
+            part = {"type": "text", "text": _script(times)}
+            self._ask("POST", f"/opencode/1/session/{self.session()}/prompt_async", {"parts": [part]})
 
-    def _publish_from_here(self, times: int, pace: int) -> None:
-        due = time.monotonic()
-        for number in range(times):
-            event = {
-                "at": time.time_ns() // 1_000_000,
-                "type": "chat",
-                "content": f"{number:08d} ".ljust(SIZE, "x"),
-            }
-            self._ask("POST", "/publish", event)
-            due += pace / 1000
-            time.sleep(max(0.0, due - time.monotonic()))
+    def session(self) -> str:
+        """A new session of the reference server."""
+        return str(json.loads(self._ask("POST", "/opencode/1/session", {}))["id"])
+
+    def cause(self, session: str) -> str:
+        """The request that causes one event: a new title of a session, where there are sessions."""
+        if self.base == 16:
+            return _with_body("PATCH", f"/opencode/1/session/{session}", {"title": "x" * SIZE})
+        if self.name == SSE_STARLETTE:
+            return _with_body("POST", f"/publish?times=1&size={SIZE}", {})
+        event = {"at": time.time_ns() // 1_000_000, "type": "chat", "content": "x" * SIZE}
+        return _with_body("POST", "/publish", event)
 
     def _ask(self, method: str, path: str, body: Any = None) -> bytes:
         data = b"" if body is None else json.dumps(body).encode()
@@ -121,9 +121,9 @@ def _get(path: str) -> str:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
 
 
-def _post(path: str, body: Any) -> str:
+def _with_body(method: str, path: str, body: Any) -> str:
     text = json.dumps(body)
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
+    head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
     return f"{head}\r\nContent-Length: {len(text)}\r\n\r\n{text}"
 
 
@@ -291,20 +291,37 @@ def subscribers(server: Server, streams: int, each: int) -> Seen:
 
 
 def paced(server: Server, streams: int, each: int, pace: int) -> Seen:
-    """So many subscribers of events that come so many milliseconds apart; until two seconds after the last is due."""
-    requests = [server.subscribe()] * streams
-    if server.name == NGINX:
-        server.publish(1)  # a subscriber's first event
+    """So many subscribers of events that are caused so many milliseconds apart, whether or not the server keeps up."""
+    session = server.session() if server.base == 16 else ""
     limit = 60 + each * pace / 1000
-    reader = Reader(server, requests, events=streams * each, seconds=limit, delays=True)
-    began = time.monotonic()
-    publisher = threading.Thread(target=server.publish, args=(each, pace), daemon=True)
-    publisher.start()
-    seen = reader.result()
-    late = time.monotonic() - began
-    reader.close()
-    publisher.join()
+    with socket.create_connection(("127.0.0.1", server.port)) as causes:
+        threading.Thread(target=_drain, args=(causes,), daemon=True).start()
+        if server.name == NGINX:
+            causes.sendall(server.cause(session).encode())  # a subscriber's first event
+        reader = Reader(
+            server, [server.subscribe()] * streams, events=streams * each, seconds=limit, delays=True
+        )
+        began = time.monotonic()
+
+        def publish() -> None:
+            for number in range(each):
+                time.sleep(max(0.0, began + number * pace / 1000 - time.monotonic()))
+                causes.sendall(server.cause(session).encode())
+
+        publisher = threading.Thread(target=publish, daemon=True)
+        publisher.start()
+        seen = reader.result()
+        late = time.monotonic() - began
+        publisher.join()
+        reader.close()
     return Seen(seen.events, late, seen.cpu, seen.delays)
+
+
+def _drain(connection: socket.socket) -> None:
+    """Read what is answered, and let it be."""
+    with contextlib.suppress(OSError):
+        while connection.recv(65_536):
+            pass
 
 
 def idle(server: Server, streams: int) -> float:
@@ -429,7 +446,8 @@ def fan_out(plan: Plan) -> Table:
     missing = "" if NGINX in names else " nginx's nchan is not installed here (Debian: libnginx-mod-nchan)."
     table = Table(
         f"100 events a second to {plan.fans:,} subscribers",
-        f"{plan.fan_seconds} s. Delays: from when an event was made (whole milliseconds) until its reader had read it."
+        f"{plan.fan_seconds} s, each event caused by a request of its own, in time. Delays: from when it was made "
+        "(whole milliseconds) until its reader had read it."
         f"{missing}",
         ("server", "delivered", "over after", "CPU", "delay p50", "p99", "goal", "met"),
     )
