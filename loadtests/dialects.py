@@ -87,15 +87,6 @@ class Dialect(ABC):
             return self._from(template, session=session, prompt=text, agent=self.profile.agent)
         return self._prompting(session, text)
 
-    def subscription(self, session: str, cursor: str | None = None) -> Request:
-        """The request for a stream that shows it, after the event of that cursor (None: from now on)."""
-        raise NotImplementedError
-
-    @property
-    def resumes(self) -> bool:
-        """Whether a connection that is renewed misses nothing."""
-        return False
-
     def _from(self, template: Template, **values: str) -> Request:
         headers = STREAM_HEADERS[1:] if self.answers_with_stream and "prompt" in values else ()
         return from_template(self.profile, template, values, headers=headers)
@@ -180,8 +171,17 @@ class AgentSmithy(Dialect):
         return message.type == "error"
 
 
-class _Bus(Dialect):
+class Bus(Dialect):
     """Sessions, and a stream beside them that shows what happens in them."""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a connection that is renewed misses nothing."""
+        return False
+
+    @abstractmethod
+    def subscription(self, session: str, cursor: str | None = None) -> Request:
+        """The request for a stream that shows it, after the event of that cursor (None: from now on)."""
 
     def session(self, message: Message) -> str:
         """Its session, "" for what belongs to a connection."""
@@ -232,7 +232,7 @@ class _Bus(Dialect):
         """Whether the turn is over with that event."""
 
 
-class Penguin(_Bus):
+class Penguin(Bus):
     """`GET /api/v1/events/sse`, of one session alone."""
 
     filters = True
@@ -277,7 +277,7 @@ class Penguin(_Bus):
         return info.role == "assistant" and info.completed is not None
 
 
-class OpenCode(_Bus):
+class OpenCode(Bus):
     """`GET /event`, of one directory: all its sessions."""
 
     def subscription(self, session: str, cursor: str | None = None) -> Request:

@@ -253,21 +253,28 @@ def _locust(arguments: Sequence[str]) -> tuple[int, bool]:
     # The step summary is written here, with what --compare says.
     environment = {name: value for name, value in os.environ.items() if name != "GITHUB_STEP_SUMMARY"}
     interrupted = False
+    process: subprocess.Popen[bytes] | None = None
 
     def note(*_: object) -> None:
         nonlocal interrupted
         interrupted = True
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             process.send_signal(signal.SIGINT)
 
-    process = subprocess.Popen(arguments, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
+    # Before it is started: it then hears an interrupt also where this command runs in the background of a script, and
+    # would else inherit that interrupts are ignored.
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        process = subprocess.Popen(
+            arguments, env=environment, start_new_session=True, stdin=subprocess.DEVNULL
+        )
+        if interrupted:
+            process.send_signal(signal.SIGINT)
         return process.wait(), interrupted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             with suppress(ProcessLookupError):
                 process.kill()
 

@@ -116,7 +116,7 @@ def _cut_is_told(case: Case, cut: str, title: str) -> Judgement:
 def _beyond(script: Script, text: str) -> str:
     """What a text has beyond the pieces that came before the cut, once or again: what a retry has brought."""
     part = script.said
-    rest = text
+    rest = text.replace(part, "") if part else text  # as a whole first: one piece may occur in another
     for turn in script.turns:
         for chunk in turn.text_chunks:
             rest = rest.replace(chunk, "")

@@ -195,12 +195,15 @@ def nothing_between_the_cuts(case: Case) -> Judgement:
     wanted = uncut[start : start + len(joined)]
     if joined == wanted:
         return Judgement(judged=len(joined))
+    at = next(
+        (i for i, pair in enumerate(zip(joined, wanted, strict=False)) if pair[0] != pair[1]), len(wanted)
+    )
     return Judgement(
         (
             full.finding(
                 "a stream that was cut and resumed is not the uncut one",
                 expected=f"the {len(wanted)} events of the uncut stream, in order",
-                observed=f"{len(joined)} events that are not those",
+                observed=f"{len(joined)} events; they part at event {at}",
             ),
         ),
         len(joined),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conformance.rules.base import Case
-from conformance.script import say
+from conformance.script import ModelTurn, Script, say
 from conformance.transcript import Ended
 from tests.support.agentsmithy_bends import Bend, changed, event, events_of, index_of, insert, moved, without
 from tests.support.agentsmithy_cases import (
@@ -107,6 +107,15 @@ def test_a_call_that_broke_off_may_be_tried_again(name: str) -> None:
         of = turn_case(name, spoken(*texts)(events_of(name)))
         assert (row not in red(of)) is good, texts
         assert verdicts(of)[row].judged == 1
+
+
+def test_a_piece_that_occurs_in_another_is_no_going_on() -> None:
+    script = Script((ModelTurn(text=("a", "bab"), cut="reset"),))
+    for texts, good in ((("a", "bab"), False), (("a", "bab", "a", "bab"), False), (("a", "bab", "c"), True)):
+        made = exchange(spoken(*texts)(events_of("cut-reset")), prompt=prompt_of(script))
+        of = case("cut-reset", {"stream": made}, [prompted(script)])
+        assert ("AS-ERR-02a" not in red(of)) is good, texts
+        assert verdicts(of)["AS-ERR-02a"].judged == 1
 
 
 def test_a_failure_in_the_stream_may_be_told_without_words() -> None:

@@ -150,11 +150,18 @@ def test_a_locust_without_a_result_is_no_verdict(
     assert said in ran.err
 
 
-def test_an_interrupt_reaches_locust_and_is_no_verdict_either(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("background", [False, True])
+def test_an_interrupt_reaches_locust_and_is_no_verdict_either(
+    url: str, tmp_path: Path, background: bool
+) -> None:
     waits = "import time, pathlib\npathlib.Path('begun').touch()\ntry:\n    time.sleep(60)\n"
     waits += "except KeyboardInterrupt:\n    pathlib.Path('heard').touch()\n    raise SystemExit(1)\n"
     command = (sys.executable, "-m", "conformance.cli", "load", url, "--sse-protocol", "penguin/2")
+    before = signal.getsignal(signal.SIGINT)
+    if background:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell has it for what it starts with `&`
     process = subprocess.Popen(command, cwd=tmp_path, env=os.environ | fake(tmp_path, waits))
+    signal.signal(signal.SIGINT, before)
     try:
         while not (tmp_path / "begun").exists():
             assert process.poll() is None
@@ -163,6 +170,7 @@ def test_an_interrupt_reaches_locust_and_is_no_verdict_either(url: str, tmp_path
     finally:
         if process.poll() is None:
             process.kill()
+            process.wait()
     assert (tmp_path / "heard").exists()
 
 

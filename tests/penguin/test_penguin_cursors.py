@@ -176,6 +176,9 @@ def test_cuts_put_together() -> None:
     assert chained(*ten, full=longer) == (12, [])  # in the order of their numbers
     assert chained(WHOLE[:2], [gap("x"), *WHOLE[3:]]) == (0, [])
     assert chained(WHOLE[:2], WHOLE[3:], full=transcript(*reversed(WHOLE))) == (0, [])
+    seen = {"cut-0": transcript(connected(), *WHOLE[:2]), "cut-1": transcript(connected(), *WHOLE[3:])}
+    (finding,) = rules.nothing_between_the_cuts(case(RESUME_LIVE, full=FULL_STREAM, seen=seen)).findings
+    assert finding.observed == "5 events; they part at event 2"
     for of in (case(RESUME_LIVE), case(RESUME_LIVE, full=None, seen={"cut-0": FULL_STREAM})):
         assert rules.nothing_between_the_cuts(of).inconclusive
 
