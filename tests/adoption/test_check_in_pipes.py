@@ -79,11 +79,13 @@ def test_a_producer_that_is_stopped(url: str, tmp_path: Path, limit: str) -> Non
 def test_an_interrupt_ends_the_reading_and_gives_a_verdict(url: str, tmp_path: Path, number: int) -> None:
     """Ctrl-C, or `timeout` around the command; the stream goes on meanwhile."""
     with subprocess.Popen(["curl", "-sN", events(url)], stdout=subprocess.PIPE) as curl:
-        process = start("check", "-", "--protocol", "penguin/2", cwd=tmp_path, stdin=curl.stdout)
-        wait_until_it_reads(process)
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-        curl.terminate()
+        try:
+            process = start("check", "-", "--protocol", "penguin/2", cwd=tmp_path, stdin=curl.stdout)
+            wait_until_it_reads(process)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            curl.terminate()
     assert process.returncode == exits.OK, err
     assert " pass · 0 fail" in out
     assert re.fullmatch(r"standard input: interrupted: \d+ events? judged\n", err)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conformance.findings import Verdict
@@ -60,6 +60,7 @@ def read(data: Any) -> RunResult | str:
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(("results", 1, "seconds"), 1.7e305, False)  # in milliseconds it is beyond all numbers
 @given(st.sampled_from(PLACES), STRANGE, st.booleans())
 def test_one_strange_value(place: tuple[Any, ...], value: Any, removed: bool) -> None:
     data = json.loads(json.dumps(DATA))
