@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -102,6 +104,21 @@ def run(options: argparse.Namespace) -> int:
     except BaselineError as error:
         print(error, file=sys.stderr)
         return exits.USAGE
+    with _imports_left_alone():
+        return _judged(options, baseline)
+
+
+@contextmanager
+def _imports_left_alone() -> Iterator[None]:
+    """Spare the collector what was imported: going through it again and again takes a twentieth of the time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _judged(options: argparse.Namespace, baseline: Baseline) -> int:
     worst = exits.OK
     apart = [(name, [name]) for name in options.file]
     for title, names in [(options.together, options.file)] if options.together else apart:

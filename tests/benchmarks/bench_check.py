@@ -9,7 +9,9 @@ Each is the median of five runs, which take turns.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import json
 import resource
 import statistics
@@ -92,16 +94,17 @@ def judge(path: str, protocol: str, quick: bool) -> None:
     """In a process of its own: judge a file, print seconds and peak memory as JSON."""
     if not quick:
         sys.modules["orjson"] = None  # type: ignore[assignment]  # importing it fails
-    from conformance.findings import Verdict
-    from conformance.offline import judge_observation
-    from conformance.recorded import read_recording
+    from conformance.cli import main as command
 
     began = time.process_time()
-    results = judge_observation(read_recording(path, protocol))
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        command(["check", path, "--protocol", protocol, "--json"])
     seconds = time.process_time() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    red = [f"{r.requirement.id} {r.evidence[0].finding}" for r in results if r.verdict is Verdict.FAIL]
-    print(json.dumps({"seconds": seconds, "peak": peak, "rules": len(results), "red": red}))
+    rows = json.loads(said.getvalue())["results"]
+    red = [f"{row['requirement']} {row['findings']}" for row in rows if row["verdict"] == "fail"]
+    judged = sum(row["verdict"] != "not-applicable" for row in rows)
+    print(json.dumps({"seconds": seconds, "peak": peak, "rules": judged, "red": red}))
 
 
 def baseline(path: str) -> float:
