@@ -3,7 +3,8 @@
     python tests/benchmarks/bench_server.py [--output FILE] [--rounds N] [--quick] [--only TABLE] [--nchan FILE]
 
 Prints Markdown tables. All servers of a table run at once and take turns within a round, so that a machine that slows
-down slows all; each is one process, with the same event in each stream, and one process that only counts reads from it.
+down slows all; each is one process, with the same event in each stream, and one process that only counts reads from it
+(in one table: the load client, which judges).
 A rate is events per second of the server's own CPU time: what it sends when it has a core to itself. A ratio is the
 median over the rounds. Needs Linux (/proc) and the extra `fast`; Node and nginx with nchan where they are.
 """
@@ -31,16 +32,18 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 HERE = Path(__file__).parent
-READER = HERE / "counting_reader.py"
+COUNTING, JUDGING = HERE / "counting_reader.py", HERE / "judging_reader.py"
 SIZE = 110  # characters of each text: events of about 200 bytes
 NCHAN = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 HOUR = "3600"
-OURS, COALESCED, SSE_STARLETTE, NODE, NGINX = (
+OURS, COALESCED, SSE_STARLETTE, NODE, NGINX, BARE, LOOPED = (
     "reference server",
     "reference server, coalesced",
     "sse-starlette",
     "Node http",
     "nginx nchan",
+    "ASGI's `send`, the same frame each time",
+    "the same through our mailboxes and send loop",
 )
 _opener = build_opener(ProxyHandler({}))
 
@@ -152,6 +155,8 @@ def run(name: str, nchan: Path) -> Iterator[Server]:
             COALESCED: [*reference, "--coalesce", "5"],
             SSE_STARLETTE: [sys.executable, str(HERE / "servers" / "sse_starlette_app.py"), str(port)],
             NODE: ["node", str(HERE / "servers" / "node_http.mjs"), str(port)],
+            BARE: [sys.executable, str(HERE / "servers" / "bare_app.py"), str(port)],
+            LOOPED: [sys.executable, str(HERE / "servers" / "bare_app.py"), str(port), "loop"],
             NGINX: ["nginx", "-p", folder, "-c", "nginx.conf", "-e", "error.log"],
         }[name]
         if name == NGINX:
@@ -185,7 +190,7 @@ http {{
     server {{
         listen 127.0.0.1:{port} backlog=2048;
         nchan_channel_id events;
-        location /subscribe {{ nchan_subscriber eventsource; nchan_subscriber_first_message newest; }}
+        location /subscribe {{ nchan_subscriber eventsource; nchan_subscriber_first_message -1; }}
         location /publish {{ nchan_publisher; nchan_message_buffer_length 4096; }}
     }}
 }}
@@ -233,10 +238,11 @@ class Reader:
         events: int = 0,
         seconds: float = 120.0,
         delays: bool = False,
+        program: Path = COUNTING,
     ) -> None:
         self._server = server
         self._process = subprocess.Popen(
-            [sys.executable, str(READER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         stamp = {"stamp": server.stamp, "base": server.base if delays else 0}
         self._say(
@@ -290,7 +296,7 @@ def subscribers(server: Server, streams: int, each: int) -> Seen:
     return seen
 
 
-def paced(server: Server, streams: int, each: int, pace: int) -> Seen:
+def paced(server: Server, program: Path, streams: int, each: int, pace: int) -> Seen:
     """So many subscribers of events that are caused so many milliseconds apart, whether or not the server keeps up."""
     session = server.session() if server.base == 16 else ""
     limit = 60 + each * pace / 1000
@@ -299,7 +305,12 @@ def paced(server: Server, streams: int, each: int, pace: int) -> Seen:
         if server.name == NGINX:
             causes.sendall(server.cause(session).encode())  # a subscriber's first event
         reader = Reader(
-            server, [server.subscribe()] * streams, events=streams * each, seconds=limit, delays=True
+            server,
+            [server.subscribe()] * streams,
+            events=streams * each,
+            seconds=limit,
+            delays=True,
+            program=program,
         )
         began = time.monotonic()
 
@@ -346,16 +357,24 @@ class Plan:
     rounds: int
     streams: tuple[tuple[int, int], ...]  # how many, and the events of each
     shared: tuple[tuple[int, int], ...]
-    fans: int
+    counted: int  # subscribers whose reader only counts
+    judged: int  # and whose reader judges
     fan_seconds: int
     idle: int
     nchan: Path
 
 
 WHOLE = Plan(
-    5, ((1, 20_000), (100, 300), (1000, 50)), ((1, 20_000), (100, 500), (1000, 100)), 1000, 10, 1000, NCHAN
+    5,
+    ((1, 20_000), (100, 300), (1000, 50)),
+    ((1, 20_000), (100, 500), (1000, 100)),
+    1000,
+    300,
+    10,
+    1000,
+    NCHAN,
 )
-QUICK = Plan(1, ((1, 1000), (20, 50)), ((1, 1000), (20, 50)), 20, 1, 50, NCHAN)
+QUICK = Plan(1, ((1, 1000), (20, 50)), ((1, 1000), (20, 50)), 20, 10, 1, 50, NCHAN)
 
 
 @dataclass
@@ -429,6 +448,31 @@ def own_answers(plan: Plan) -> Table:
     return _rates(table, plan, answers, plan.streams, shared=False)
 
 
+def making(plan: Plan) -> Table:
+    """What of it is sending, and what making."""
+    servers = (BARE, LOOPED, OURS, SSE_STARLETTE)
+    table = Table(
+        "Where the time of an answer's event goes",
+        "CPU time per event: what cannot be done without, what the guard for slow readers and the heartbeat cost, and "
+        "the whole server, which also makes the event: agent, protocol, JSON, history.",
+        ("server", *(f"{streams:,} stream{'s' * (streams > 1)}" for streams, _ in plan.streams)),
+    )
+    times: dict[str, list[list[float]]] = {name: [] for name in servers}
+    with contextlib.ExitStack() as stack:
+        running = [stack.enter_context(run(name, plan.nchan)) for name in servers]
+        for streams, each in plan.streams:
+            for server in running:
+                times[server.name].append([])
+            for number in range(plan.rounds + 1):
+                for server in running:
+                    seen = answers(server, streams, each)
+                    if number:  # the first round warms up
+                        times[server.name][-1].append(1e6 / seen.rate)
+    for name, found in times.items():
+        table.rows.append((name, *(f"{statistics.median(one):.1f} µs" for one in found)))
+    return table
+
+
 def shared_events(plan: Plan) -> Table:
     """All streams show the same events."""
     table = Table(
@@ -439,16 +483,27 @@ def shared_events(plan: Plan) -> Table:
     return _rates(table, plan, subscribers, plan.shared, shared=True)
 
 
-def fan_out(plan: Plan) -> Table:
-    """Events at a pace."""
+def counted(plan: Plan) -> Table:
+    """Events at a pace, to many."""
+    return fan_out(plan, COUNTING, plan.counted, "its reader, which only counts, had read it")
+
+
+def judged(plan: Plan) -> Table:
+    """Events at a pace, to as many as the load client judges on one core."""
+    return fan_out(
+        plan, JUDGING, plan.judged, "the load client had decoded it, read its JSON and compared it"
+    )
+
+
+def fan_out(plan: Plan, program: Path, streams: int, until: str) -> Table:
+    """Events at a pace, to readers that run that program."""
     names = [OURS, SSE_STARLETTE, *([NGINX] if plan.nchan.exists() else [])]
     pace, each = 10, plan.fan_seconds * 100
     missing = "" if NGINX in names else " nginx's nchan is not installed here (Debian: libnginx-mod-nchan)."
     table = Table(
-        f"100 events a second to {plan.fans:,} subscribers",
+        f"100 events a second to {streams:,} subscribers{' that are judged' if program == JUDGING else ''}",
         f"{plan.fan_seconds} s, each event caused by a request of its own, in time. Delays: from when it was made "
-        "(whole milliseconds) until its reader had read it."
-        f"{missing}",
+        f"(whole milliseconds) until {until}.{missing}",
         ("server", "delivered", "over after", "CPU", "delay p50", "p99", "goal", "met"),
     )
     found: dict[str, list[Seen]] = {name: [] for name in names}
@@ -456,13 +511,13 @@ def fan_out(plan: Plan) -> Table:
         servers = [stack.enter_context(run(name, plan.nchan)) for name in names]
         for _ in range(plan.rounds):
             for server in servers:
-                found[server.name].append(paced(server, plan.fans, each, pace))
+                found[server.name].append(paced(server, program, streams, each, pace))
     p99 = {
         name: statistics.median(_quantile(seen.delays, 0.99) for seen in runs) for name, runs in found.items()
     }
     for name, runs in found.items():
         seconds = statistics.median(seen.seconds for seen in runs)
-        delivered = min(seen.events / (plan.fans * each) for seen in runs)
+        delivered = min(seen.events / (streams * each) for seen in runs)
         wanted = met = ""
         if name == OURS:
             wanted = "all, while they are made" + (
@@ -507,14 +562,16 @@ def memory(plan: Plan) -> Table:
 
 TABLES: dict[str, Callable[[Plan], Table]] = {
     "answers": own_answers,
+    "making": making,
     "shared": shared_events,
-    "fan-out": fan_out,
+    "fan-out": counted,
+    "judged": judged,
     "memory": memory,
 }
 
 
-def report(plan: Plan, only: Sequence[str]) -> str:
-    """The whole document."""
+def report(plan: Plan, only: Sequence[str]) -> Iterator[str]:
+    """The document, piece by piece as they are measured."""
     command = ["node", "--version"]
     node = (
         subprocess.run(command, capture_output=True, text=True, check=True) if shutil.which("node") else None
@@ -535,9 +592,9 @@ def report(plan: Plan, only: Sequence[str]) -> str:
             else []
         ),
     ]
+    yield "\n".join(lines)
     for name in only or TABLES:
-        lines += TABLES[name](plan).lines()
-    return "\n".join(lines)
+        yield "\n".join(TABLES[name](plan).lines())
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -557,10 +614,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--rounds: at least 5")
     plan = QUICK if options.quick else WHOLE
     plan = replace(plan, nchan=options.nchan, rounds=options.rounds or plan.rounds)
-    text = report(plan, options.only)
-    print(text)
+    pieces = []
+    for piece in report(plan, options.only):
+        print(piece, flush=True)
+        pieces.append(piece)
     if options.output is not None:
-        options.output.write_text(text + "\n", encoding="utf-8")
+        options.output.write_text("\n".join([*pieces, ""]), encoding="utf-8")
     return 0
 
 

@@ -1,8 +1,9 @@
 """Reads many event streams at once and only counts: a process of its own beside a benchmark.
 
 In, as one line of JSON on standard input: `port`; `requests`, each the text of a whole HTTP request; `events`, after
-how many of them it is over (0: when the streams end); `seconds`, after how many it is over in any case; `stamp`, what
-precedes the time of sending in an event's text, and `base`, in which it is written (0: delays are not wanted).
+how many of them, or when nothing comes for long, it is over (0: when the streams end); `seconds`, after how many it is
+over in any case; `stamp`, what precedes the time of sending in an event's text, and `base`, in which it is written (0:
+delays are not wanted).
 
 Out: a line `ready` when every stream has its head (and, where `events` is given, its first event), then one line of
 JSON: events, bytes and seconds since then, and the delays (milliseconds; of the newest event of each read).
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 OCTETS = 1 << 18
 CONNECTED = 120.0  # seconds until all streams have begun
+SILENCE = 10.0  # seconds after which nothing more comes, where a number of events was given
 DIGITS = {10: 13, 16: 12}  # of a time in milliseconds; the hexadecimal one has three digits more, a counter
 
 
@@ -48,7 +50,8 @@ def main() -> None:
     began = time.monotonic()
     deadline = began + CONNECTED
     while streams and (not given["events"] or waiting or events < given["events"]):
-        ready = poll.poll(max(0.0, deadline - time.monotonic()))
+        patience = SILENCE if given["events"] and not waiting else CONNECTED
+        ready = poll.poll(max(0.0, min(patience, deadline - time.monotonic())))
         if not ready:
             break
         for number, _ in ready:
