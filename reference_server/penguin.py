@@ -37,6 +37,7 @@ class Penguin(Voice):
         super().__init__(running, replay_events=running.settings.replay_events)
         self.revision = revision
         self._sessions = sessions
+        self._resumes = revision >= 2 or self._settings.resume
         self._encoder = Encoder(self._settings.line_ending, ascii=True)
         comment = self._encoder.comment("keepalive")
         self._beat = Beat(lambda: comment, self._settings.heartbeat or HEARTBEAT)
@@ -51,13 +52,15 @@ class Penguin(Voice):
             session = session or query.get("conversation_id") or None
         agent, directory = query.get("agent_id") or None, query.get("directory") or None
         echo = {"sessionID": session, "agentID": agent, "directory": directory}
-        cursor = query.get("last_event_id") or request.headers.get("last-event-id")
+        cursor = request.headers.get("last-event-id")
+        if self.revision >= 2:
+            cursor = query.get("last_event_id") or cursor
         return self.listen(
             scope,
             receive,
             send,
             wanted=Filter(session, agent, None if directory is None else posixpath.normpath(directory)),
-            first=partial(self._first, echo, cursor if self.revision >= 2 else None),
+            first=partial(self._first, echo, cursor if self._resumes else None),
             beat=self._beat,
             headers=HEADERS,
         )
@@ -110,16 +113,18 @@ class Penguin(Voice):
 
     def write(self, session: Session, event: Event, labels: Labels) -> None:
         """Revision 2 numbers the events of a session; revision 1 has what its document shows."""
-        if self.revision >= 2:
+        head: Json = {}
+        event_id = None
+        if self.revision < 2 and event.type not in DOCUMENTED:
+            return
+        if self._resumes:
             session.order += 1
-            session.newest = max(now(), session.newest)  # the clock may go back, the stream's time may not
             event_id = f"evt:session:{session.id}:{session.order:08d}"
-            head: Json = {"id": event_id, "order": session.order, "time": session.newest}
-            data = head | {"type": event.type, "properties": event.properties}
-            self.bus.publish(Published(event_id, labels, self._encoder.frame(data, event_id)))
-        elif event.type in DOCUMENTED:
-            data = {"type": event.type, "properties": event.properties}
-            self.bus.publish(Published(None, labels, self._encoder.frame(data)))
+        if self.revision >= 2:
+            session.newest = max(now(), session.newest)  # the clock may go back, the stream's time may not
+            head = {"id": event_id, "order": session.order, "time": session.newest}
+        data = head | {"type": event.type, "properties": event.properties}
+        self.bus.publish(Published(event_id, labels, self._encoder.frame(data, event_id)))
 
     def _first(self, echo: Json, cursor: str | None, wanted: Filter) -> list[bytes]:
         """The handshake, and what the cursor missed."""

@@ -139,6 +139,8 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
     add("--rate-limit", metavar="N/SECONDS", help="requests that a client address may make")
     add("--max-body", type=int, default=default.max_body, metavar="BYTES", help="(%(default)s)")
     add("--workspace", default=default.workspace, metavar="PATH", help="of the agent's tools (%(default)s)")
+    add("--resume", action="store_true",
+        help="Penguin 1, too, gives its events ids and replays what a cursor missed")  # fmt: skip
     add("--replay-buffer", type=int, default=default.replay_events, metavar="EVENTS",
         help="events that a cursor can reach back (%(default)s)")  # fmt: skip
     add("--queue", type=int, default=default.queue_events, metavar="EVENTS",
@@ -194,6 +196,7 @@ def read_arguments(argv: Sequence[str]) -> tuple[Settings, Scenarios]:
         rate_limit=None if given.rate_limit is None else _rate_limit(given.rate_limit),
         max_body=given.max_body,
         workspace=PurePath(given.workspace).as_posix(),
+        resume=given.resume,
         replay_events=given.replay_buffer,
         queue_events=given.queue,
         log_level=given.log_level,

@@ -46,6 +46,7 @@ class Settings:
     rate_limit: RateLimit | None = None
     max_body: int = 16 * MIB
     workspace: str = "/workspace"  # nothing is ever written there
+    resume: bool = False  # whether Penguin 1, too, gives its events ids and replays what a cursor missed
     replay_events: int = 4096
     replay_bytes: int = 64 * MIB
     queue_events: int = 4096

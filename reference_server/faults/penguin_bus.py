@@ -15,6 +15,8 @@ from reference_server.faults.hooks import (
     Memory,
     Missed,
     Stream,
+    at_end,
+    ends_answer,
     event_of,
     header_of,
     is_heartbeat,
@@ -306,6 +308,36 @@ class _Dropping(Mailbox):
 @on_subscribed("slow-reader-loses-events")
 def dropping(memory: Memory, subscriber: Subscriber) -> None:
     subscriber.mailbox = _Dropping(8 * 1_048_576, 4096)
+
+
+class _EndsAfterError(Mailbox):
+    """A mailbox that ends with the turn whose model failed."""
+
+    __slots__ = ("_failed",)
+
+    def offer(self, frames: bytes, count: int = 1) -> bool:
+        taken = super().offer(frames, count)
+        self._failed = getattr(self, "_failed", False) or b'"error": {' in frames
+        if self._failed and _ends_turn(frames):
+            self.end()
+        return taken
+
+
+def _ends_turn(frames: bytes) -> bool:
+    """Whether these hold the last event of a turn: idle, or in revision 1 the completed answer."""
+    if b"id: evt:" in frames:
+        return b'{"type": "idle"}' in frames
+    return b'"type": "session.idle"' in frames or (b'data: {"type"' in frames and ends_answer(frames))
+
+
+@on_subscribed("half-block-after-an-error")
+def ends_after_error(memory: Memory, subscriber: Subscriber) -> None:
+    subscriber.mailbox = _EndsAfterError(8 * 1_048_576, 4096)
+
+
+@at_end("half-block-after-an-error")
+def half_block_after_error(stream: Stream) -> bytes:
+    return b'data: {"type": "message.upd'
 
 
 class _Mute(Mailbox):

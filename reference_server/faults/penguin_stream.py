@@ -135,6 +135,12 @@ def json_id_doubled(stream: Stream, event: Json) -> Json:
     return event
 
 
+@on_events("events-named-after-their-parts")
+def ids_of_parts(stream: Stream, event: Json) -> Json:
+    told = event["properties"].get("part") or event["properties"].get("info") or {}
+    return {"id": told["id"], **event} if "id" in told else event
+
+
 # ---------------------------------------------------------------- messages
 
 

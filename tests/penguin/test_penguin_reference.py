@@ -65,6 +65,18 @@ def test_the_reference_server_fulfils(labs: dict[str, Lab], protocol: str, row: 
         assert result.verdict in (Verdict.PASS, Verdict.NOTE, Verdict.NOT_APPLICABLE), result.reason
 
 
+def test_the_first_revision_with_cursors_fulfils_what_is_asked_of_cursors() -> None:
+    with reference_server("--resume", "--replay-buffer", str(KEPT)) as url:
+        base = default_profile("penguin/1", f"{url}/penguin/1")
+        lab = Lab(replace(base, capabilities=replace(base.capabilities, resume=True, retention=KEPT)))
+        for row in ("PG-REC-02", "PG-REC-03", "PG-REC-03b", "PG-REC-04", "PG-REC-05a"):
+            requirement = lab.catalogue.get(row)
+            assert requirement is not None
+            result = lab.result(requirement)
+            assert result.verdict is Verdict.PASS, (row, result.reason, result.evidence)
+            assert result.judged > 0
+
+
 def test_every_testable_row_has_a_check() -> None:
     known = {check.requirement for check in checks("penguin")}
     assert {row for _, row in ROWS} <= known

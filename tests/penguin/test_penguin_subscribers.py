@@ -283,6 +283,24 @@ def test_a_new_connection_that_misses_something(
     assert lost(second, third)["PG-REC-01"][1] == places
 
 
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [
+        ("after one, after bad.", "differs from character 17 on: "),
+        ("of the turn before. after one, after bad.", "differs from character 17 on: "),
+        ("nothing of it", "differs from character 0 on (13 characters instead of 21): "),
+    ],
+)
+def test_a_turn_that_is_not_whole_is_compared_from_where_it_begins(shown: str, told: str) -> None:
+    script = say("after one, after two.")
+    prompt = Action(5.0, "prompt", session="s", stream="third", script=script, status=200, until=6.0)
+    seen = {role: transcript(connected(), said(shown)) for role in (FULL, "second", "third")}
+    case = Case(Observation(LOST, profile_of(), tuple(seen.items()), (prompt,)))
+    (check,) = (each for each in checks("penguin") if each.requirement == "PG-REC-01")
+    (found,) = check.judge(case).findings
+    assert found.observed.startswith(f"the text {told}")
+
+
 def test_a_turn_that_is_not_known_or_not_over_need_not_be_whole() -> None:
     untold = [connected()], [connected(), renamed("1")]
     for asked in ({"script": None}, {"until": None}, {"stream": "second"}):

@@ -66,15 +66,6 @@ def test_every_requirement_that_is_named_exists_in_each_revision_that_is_named(r
 
 # No fault of the reference server can show these: why.
 UNPROVED = {
-    ("penguin/1", "SSE-FMT-05"): "no stream of that server ends by its own choice",
-    ("penguin/2", "SSE-FMT-05"): "no stream of that server ends by its own choice",
-    ("opencode/1", "SSE-FMT-05"): "no stream of that server ends by its own choice",
-    ("penguin/1", "PG-EVT-03"): "revision 1 has no ids",
-    **{
-        ("penguin/1", f"PG-REC-{row}"): "revision 1 promises no cursors"
-        for row in ("02", "03", "03b", "04", "05a")
-    },
-    ("penguin/2", "PG-REC-06"): "for servers that do not resume; this revision does",
     ("agentsmithy/1", "AS-CONC-05"): "the reference server plays itself and calls no model",
     ("agentsmithy/2", "AS-CONC-05"): "the reference server plays itself and calls no model",
 }

@@ -147,6 +147,31 @@ def test_revision_1_has_no_ids_and_the_documents_events_only(base: str, http: ht
         assert {tuple(sorted(event)) for event in stream.events} == {("properties", "type")}
 
 
+def test_revision_1_with_cursors(start: Any, http: httpx.Client) -> None:
+    one = Server(start("--resume", "--replay-buffer", "50"), 1, http)
+    session = one.session()
+
+    def whole(stream: RawStream) -> bool:
+        return stream.events[-1]["properties"].get("finish") == "stop"
+
+    with one.listen(session_id=session) as stream:
+        one.prompt(session, script({"text": ["x ", "y"]}))
+        stream.until(whole)
+        assert {tuple(sorted(event)) for event in stream.events} == {("properties", "type")}
+        ids = [i for i in stream.ids if i is not None]
+        assert len(set(ids)) == len(ids) == len(stream.events) - 1
+        missed = stream.events[3:]
+    with one.listen(ids[1], session_id=session) as again:
+        again.until(whole)
+        assert again.events[1:] == missed
+    with one.listen("evt:1", session_id=session) as unknown:
+        unknown.until_event("server.replay_gap")
+    with one.listen(session_id=session, last_event_id="evt:1") as fresh:  # the query is revision 2's
+        one.prompt(session, "again")
+        fresh.until(whole)
+        assert "server.replay_gap" not in fresh.types
+
+
 def test_the_greeting_echoes_the_query(two: Server) -> None:
     with two.listen(session_id="s", agent_id="a", directory="/d") as stream:
         assert stream.events[0]["properties"] == {"sessionID": "s", "agentID": "a", "directory": "/d"}

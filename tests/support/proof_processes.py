@@ -126,7 +126,7 @@ def profile(revision: str, workspace: str, declare: Sequence[tuple[str, Any]]) -
         "workspace": True,
         "history": revision.startswith("agentsmithy"),
     }
-    if revision == "penguin/2":
+    if dict(declare).get("resume", revision == "penguin/2"):
         capabilities["retention"] = REPLAY
     limits = {name: value for name, value in declare if name in ("turn", "settle", "head")}
     capabilities |= {name: value for name, value in declare if name not in limits}

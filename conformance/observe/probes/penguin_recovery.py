@@ -201,16 +201,17 @@ async def gaps(driver: Driver, recording: Recording) -> None:
         await penguins.subscribe(recording, f"unknown-{name}", session=session, cursor=cursor, required=False)
         for name, cursor in unknown.items()
     ]
-    streams.append(
-        await penguins.subscribe(
-            recording,
-            "unknown-query",
-            session=session,
-            cursor=unknown["word"],
-            cursor_in="query",
-            required=False,
+    if profile.protocol != "penguin/1":  # whose document knows no query of that name
+        streams.append(
+            await penguins.subscribe(
+                recording,
+                "unknown-query",
+                session=session,
+                cursor=unknown["word"],
+                cursor_in="query",
+                required=False,
+            )
         )
-    )
     streams.append(
         await penguins.subscribe(recording, "unknown-unfiltered", cursor=unknown["word"], required=False)
     )
@@ -240,9 +241,9 @@ def _no_retention(profile: Profile) -> str:
     return "" if kept <= MOST else f"a retention of {kept} events is too large to be passed"
 
 
-@probe(RETENTION, families=FAMILIES, effect=Effect.PROMPT, prompts=2, unless=_no_retention)
+@probe(RETENTION, families=FAMILIES, effect=Effect.PROMPT, prompts=3, unless=_no_retention)
 async def retention(driver: Driver, recording: Recording) -> None:
-    """More events than the declared retention, then a cursor from before and one from within it."""
+    """More events than the declared retention, then a cursor from before and one from within it; a turn follows."""
     penguins, profile = penguin(driver), recording.profile
     kept = profile.capabilities.retention or 0
     session = await penguins.create_session(recording)
@@ -268,6 +269,11 @@ async def retention(driver: Driver, recording: Recording) -> None:
     stream = await penguins.subscribe(recording, "old", session=session, cursor=old)
     within = await penguins.subscribe(recording, "cut-recent", session=session, cursor=recent)
     await settled(recording, within, max(2, kept // 4) - 1)
+    missed = len(cursors(full)) - before
+    await stream.wait(
+        lambda live: own(live) or len(cursors(live)) >= missed, recording.seconds(profile.limits.settle)
+    )
+    await play(penguins.prompt(recording, session, words("live"), stream=full, role=FULL))
     await penguins.fence(recording, session, full, stream, within)
 
 
