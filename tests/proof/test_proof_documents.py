@@ -10,7 +10,7 @@ import pytest
 
 from reference_server.faults.catalogue import entries
 from tests.support.proof_cells import Cell, Row, Run, again, cell
-from tests.support.proof_document import FORMAT, write
+from tests.support.proof_document import FORMAT, Numbers, notes, write
 
 FAILED = Row("M", "fail", "a title | <b>bold</b>", "observed <script>alert(1)</script>", "text", proved=True)
 
@@ -70,3 +70,13 @@ def test_the_matrix_as_a_page(cells: list[Cell], tmp_path: Path) -> None:
     assert 'id="delta-lost"' in page
     assert "1 of 2 runs" in page
     assert "SSE-HTTP-06" in page.partition('id="delta-lost"')[2].partition("</details>")[0]
+
+
+def test_the_few_requirements_that_no_fault_shows_are_named(cells: list[Cell]) -> None:
+    numbers = Numbers.of(cells)
+    assert numbers.requirements - numbers.shown == len(numbers.unseen)
+    assert "agentsmithy/1 AS-CONC-05" in numbers.unseen
+    assert "agentsmithy/1 AS-TXT-01" not in numbers.unseen
+    assert not any("No fault shows" in note for note in notes(numbers))  # there are hundreds
+    few = replace(numbers, unseen=("agentsmithy/1 AS-CONC-05", "agentsmithy/2 AS-CONC-05"))
+    assert notes(few)[-1] == "No fault shows agentsmithy/1 AS-CONC-05, agentsmithy/2 AS-CONC-05."

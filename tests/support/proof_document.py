@@ -17,6 +17,7 @@ from tests.support import proof_page
 from tests.support.proof_cells import Cell, Row, trouble_of
 
 FORMAT = "sse-conformance/proof/2"
+UNSEEN = 20  # so many requirements that no fault shows are named; for a part of the matrix there are hundreds
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Numbers:
     states: int  # of the code, by which the runs were made
     requirements: int  # testable, over all revisions
     shown: int  # of these, those that a fault made fail
+    unseen: tuple[str, ...]  # the others: revision and id
 
     @classmethod
     def of(cls, cells: Sequence[Cell]) -> Numbers:
@@ -58,6 +60,7 @@ class Numbers:
             states=len({made.run.source for made in cells}),
             requirements=len(testable),
             shown=len(testable & shown),
+            unseen=tuple(f"{at} {name}" for at, name in sorted(testable - shown)),
         )
 
 
@@ -161,6 +164,8 @@ def notes(numbers: Numbers) -> tuple[str, ...]:
             f"The runs were made by {numbers.states} states of the code (proof.json says which); where reading them "
             "mended a fault, or what the catalogue says follows from it, the matrix goes by the catalogue as it is now."
         )
+    if 0 < len(numbers.unseen) <= UNSEEN:
+        told.append(f"No fault shows {', '.join(numbers.unseen)}.")
     return tuple(told)
 
 
