@@ -1,6 +1,6 @@
 """How fast a recording is judged, with every rule and schema on, and in how much memory.
 
-    python tests/benchmarks/bench_check.py [EVENTS]
+    python tests/benchmarks/bench_check.py [--events N] [--quick]
 
 Prints events per second of CPU time for each protocol family, with orjson, where it is installed, and without; beside
 them what reading the same file with httpx-sse and `json` alone comes to, what that and jsonschema over a `oneOf` of the
@@ -9,6 +9,7 @@ event schemas comes to (on a part of the stream: it is linear), and the peak mem
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import io
@@ -154,7 +155,7 @@ def run(path: str, protocol: str, quick: bool) -> dict[str, Any]:
     return took
 
 
-def main(count: int) -> None:
+def main(count: int, rounds: int) -> None:
     """Judge each family's stream."""
     ways = (True, False) if importlib.util.find_spec("orjson") else (False,)
     print(
@@ -169,7 +170,7 @@ def main(count: int) -> None:
             file.writelines(events(count))
             file.flush()
             size = Path(file.name).stat().st_size
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 plain.append(count / reading(file.name))
                 one_of.append(sample.count("data: ") / by_one_of(sample, protocol))
                 for quick in ways:
@@ -193,4 +194,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         judge(sys.argv[2], sys.argv[3], sys.argv[4] == "quick")
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+        parser = argparse.ArgumentParser(description="How fast a recording is judged, in one run.")
+        parser.add_argument("--events", type=int, default=100_000, help="of each stream (%(default)s)")
+        parser.add_argument("--quick", action="store_true", help="one round of few events: whether it works")
+        given = parser.parse_args()
+        main(*((200, 1) if given.quick else (given.events, ROUNDS)))

@@ -1,12 +1,6 @@
 """Reads many event streams at once and only counts: a process of its own beside a benchmark.
 
-In, as one line of JSON on standard input: `port`; `requests`, each the text of a whole HTTP request; `events`, after
-how many of them, or when nothing comes for long, it is over (0: when the streams end); `seconds`, after how many it is
-over in any case; `stamp`, what precedes the time of sending in an event's text, and `base`, in which it is written (0:
-delays are not wanted).
-
-Out: a line `ready` when every stream has its head (and, where `events` is given, its first event), then one line of
-JSON: events, bytes and seconds since then, and the delays (milliseconds; of the newest event of each read).
+Its words in and out are those of `reading.py`; a delay is that of the newest event of each read.
 """
 
 from __future__ import annotations
@@ -18,10 +12,9 @@ import sys
 import time
 from dataclasses import dataclass
 
+from reading import CONNECTED, SILENCE, delay  # isort: skip  (beside this file)
+
 OCTETS = 1 << 18
-CONNECTED = 120.0  # seconds until all streams have begun
-SILENCE = 10.0  # seconds after which nothing more comes, where a number of events was given
-DIGITS = {10: 13, 16: 12}  # of a time in milliseconds; the hexadecimal one has three digits more, a counter
 
 
 @dataclass(slots=True)
@@ -36,7 +29,6 @@ class Stream:
 def main() -> None:
     given = json.loads(sys.stdin.readline())
     stamp, base = given["stamp"].encode(), given["base"]
-    digits = DIGITS.get(base, 0)
     poll = select.epoll()
     streams: dict[int, Stream] = {}
     for text in given["requests"]:
@@ -72,12 +64,8 @@ def main() -> None:
             # a blank line ends an event, and may be cut
             events += data.count(b"\n\n") + (stream.last == b"\n" and data[:1] == b"\n")
             stream.last = data[-1:]
-            if base and not waiting and (at := data.rfind(stamp)) >= 0:
-                text = data[at + len(stamp) :][:digits]
-                if len(text) == digits:
-                    now = time.time() * 1000
-                    sent = int(text, base)
-                    delays.append((now - (sent >> 12)) % (1 << 36) if base == 16 else now - sent)
+            if not waiting and (late := delay(data, stamp, base)) is not None:
+                delays.append(late)
             if not data or data.endswith(b"\r\n0\r\n\r\n") or data == b"0\r\n\r\n":
                 poll.unregister(number)
                 streams.pop(number).socket.close()

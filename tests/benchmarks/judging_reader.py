@@ -1,4 +1,4 @@
-"""Reads many subscriptions at once and judges them: in place of `counting_reader.py`, with the same words in and out.
+"""Reads many subscriptions at once and judges them: in place of `counting_reader.py` (words in and out: `reading.py`).
 
 It is the load client: every event is decoded and its JSON read, and all streams must tell the same in the same order. A
 stream that tells something else than the others ends this process with what it was. Delays are those until an event
@@ -17,10 +17,9 @@ import gevent
 import orjson
 from gevent.event import Event
 
-from loadtests.client import Call, End, Endpoint, Limits, Stream, open_stream
+from reading import CONNECTED, SILENCE, delay  # isort: skip  (beside this file)
 
-CONNECTED = 120.0  # seconds until all streams have begun
-DIGITS = {10: 13, 16: 12}  # as in `counting_reader.py`
+from loadtests.client import Call, End, Endpoint, Limits, Stream, open_stream
 
 
 @dataclass
@@ -37,13 +36,6 @@ class Told:
     delays: list[float] = field(default_factory=list)
     began: Event = field(default_factory=Event)
     over: Event = field(default_factory=Event)
-
-    def delay(self, data: bytes) -> None:
-        """How long ago an event was made, in milliseconds."""
-        at = data.rfind(self.stamp) + len(self.stamp)
-        text, now = data[at : at + DIGITS[self.base]], time.time() * 1000
-        sent = int(text, self.base)
-        self.delays.append((now - (sent >> 12)) % (1 << 36) if self.base == 16 else now - sent)
 
 
 class Judge:
@@ -80,7 +72,8 @@ class Judge:
             elif told.order[self.number] != data:
                 raise AssertionError(f"expected {told.order[self.number]!r}, found {data!r}")
             self.number += 1
-            told.delay(data)
+            if (late := delay(data, told.stamp, told.base)) is not None:
+                told.delays.append(late)
         told.seen += len(datas)
         told.size += size
         if told.seen >= told.events:
@@ -106,7 +99,11 @@ def main() -> None:
         sys.exit(f"{told.waiting} streams did not begin")
     print("ready", flush=True)
     began = time.monotonic()
-    told.over.wait(given["seconds"])
+    before = -1
+    while before < told.seen and time.monotonic() < began + given["seconds"]:
+        before = told.seen
+        if told.over.wait(min(SILENCE, max(0.0, began + given["seconds"] - time.monotonic()))):
+            break
     seconds = time.monotonic() - began
     errors = [stream.error for stream in streams if stream.error is not None]
     if errors:
