@@ -5,7 +5,8 @@ server, with the harness, or with the other server of this folder, so that a mis
 
 Choices (options): line ends LF, CRLF or CR; bodies that end with the connection, chunks, or chunks of one
 byte, with extensions and trailers; JSON over several `data:` lines; ids, a BOM, `retry`, comments everywhere;
-text cut anew, so that an event is no model chunk; gzip for those who accept it; refusals before the stream.
+text cut anew, so that an event is no model chunk; gzip for those who accept it; refusals before the stream; pages of
+any origin, without credentials; so many requests in two seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import itertools
 import json
 import posixpath
 import re
+import time
 import zlib
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -264,15 +267,29 @@ class Connection:
 
     def guard(self) -> None:
         token = self.options.token
+        if self.options.any_origin and self.method == "OPTIONS":
+            allowed = "authorization, content-type, cache-control"
+            raise Refused(
+                200,
+                "ask",
+                ("access-control-allow-methods", "POST"),
+                ("access-control-allow-headers", allowed),
+            )
         if token and self.headers.get("authorization") != f"Bearer {token}":
             raise Refused(401, "who are you?", ("www-authenticate", 'Bearer realm="smithy"'))
         if self.options.max_body and len(self.body) > self.options.max_body:
             raise Refused(413, "too much")
+        if self.options.limit and not self.server.has_room():
+            raise Refused(503, "too often", ("retry-after", "2"))
+
+    def shared(self) -> list[str]:
+        """What lets pages of other origins read the answer."""
+        return ["access-control-allow-origin: *"] if self.options.any_origin else []
 
     async def plain(self, status: int, value: Any, headers: tuple[tuple[str, str], ...] = ()) -> None:
         """An ordinary answer; HEAD has its length and no body."""
         body = b"" if value is None else json.dumps(value).encode()
-        lines = [f"HTTP/1.1 {status} ", *(f"{name}: {text}" for name, text in headers)]
+        lines = [f"HTTP/1.1 {status} ", *(f"{name}: {text}" for name, text in headers), *self.shared()]
         if status != 204:
             lines.append(f"content-length: {len(body)}")
         if value is not None:
@@ -309,6 +326,7 @@ class Connection:
             "HTTP/1.1 200 ",
             "content-type: Text/Event-Stream" + self.options.charset,
             "Cache-Control: no-store",
+            *self.shared(),
         ]
         head.append("Transfer-Encoding: Chunked" if chunked else "Connection: close")
         if packed:
@@ -363,9 +381,21 @@ class Server:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         self.dialogs: dict[str, Dialog] = {}
+        self.numbers = itertools.count(1)
+        self.asked: deque[float] = deque()
+
+    def has_room(self) -> bool:
+        """Whether one request more is within the limit."""
+        now = time.monotonic()
+        while self.asked and now - self.asked[0] > 2:
+            self.asked.popleft()
+        if len(self.asked) >= self.options.limit:
+            return False
+        self.asked.append(now)
+        return True
 
     def new_dialog(self) -> Dialog:
-        dialog = Dialog(f"dlg-{len(self.dialogs) + 1}")
+        dialog = Dialog(f"dlg-{next(self.numbers)}")
         self.dialogs[dialog.id] = dialog
         return dialog
 
@@ -433,6 +463,8 @@ async def main() -> None:
     parser.add_argument("--heartbeat", type=float, default=1.0)
     parser.add_argument("--token", default="")
     parser.add_argument("--max-body", type=int, default=0)
+    parser.add_argument("--limit", type=int, default=0, help="requests in two seconds")
+    parser.add_argument("--any-origin", action="store_true")
     for switch in ("escape", "pretty", "odd-fields", "empty-segments", "gzip", "refuse-early", "no-dialogs"):
         parser.add_argument(f"--{switch}", action="store_true")
     parser.add_argument("--one-stream-per-dialog", action="store_true")

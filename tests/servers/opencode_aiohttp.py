@@ -12,6 +12,10 @@ overtake what still waits. Ids are UUIDs, a shell starts at running, tools of on
     --bare       a turn in as few events as there can be: no steps, no reasoning, nothing of the session itself
     --stubborn   a model that breaks off is asked once more before the turn fails
     --delegate   the read tool is an agent of its own: a whole turn of a session below, inside the turn
+    --fields     ids, `retry` and comments, which nobody needs
+    --ends       after an error each stream of the directory ends, to be asked for again
+    --origin     whose pages may read everything, with credentials
+    --limit      requests within three seconds, health checks apart
     --secret     what must follow `Basic` in Authorization, or stand in `?auth_token=`
 """
 
@@ -21,12 +25,14 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import socket
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -59,6 +65,8 @@ class Habits:
     bare: bool = False
     stubborn: bool = False
     delegate: bool = False
+    fields: bool = False
+    ends: bool = False
 
 
 @dataclass(eq=False)
@@ -104,6 +112,11 @@ class OpenCode:
         for queue in self.listeners[directory]:
             queue.put_nowait(block)
 
+    def end(self, directory: str) -> None:
+        """Streams end when they have shown what was told."""
+        for queue in self.listeners[directory]:
+            queue.put_nowait(b"")
+
     def tell_of(self, session: Session, what: str) -> None:
         self.tell(session.directory, f"session.{what}", sessionID=session.id, info=session.info())
 
@@ -131,6 +144,11 @@ class OpenCode:
 def frame(kind: str, properties: Json) -> bytes:
     event = {"id": fresh("evt"), "type": kind, "properties": properties}
     return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def with_fields(block: bytes, number: int) -> bytes:
+    """The block with fields of which the protocol knows nothing."""
+    return b"retry: 1500\n: %d\nid: %d\n" % (number, number) + block
 
 
 class ModelError(Exception):
@@ -200,6 +218,8 @@ class Turn:
         if not self.habits.bare:
             self.server.tell_of(self.session, "updated")
             self.tell("session.diff", diff=[])
+        if error is not None and self.habits.ends:
+            self.server.end(self.session.directory)
 
     def say_prompt(self) -> None:
         about = {"id": self.asked, "sessionID": self.session.id, "role": "user"}
@@ -418,14 +438,18 @@ class Routes:
         try:
             await response.prepare(request)
             await response.write(frame("server.connected", {}))
-            due = time.monotonic() + self.beat
+            due, number = time.monotonic() + self.beat, 0
             while True:
                 try:
                     async with asyncio.timeout(max(0.0, due - time.monotonic())):
                         block = await queue.get()
                 except TimeoutError:
                     block, due = frame("server.heartbeat", {}), time.monotonic() + self.beat
-                await response.write(block)
+                if not block:
+                    await response.write_eof()
+                    return response
+                number += 1
+                await response.write(with_fields(block, number) if self.server.habits.fields else block)
         except ConnectionError:
             return response  # nobody is there any more
         finally:
@@ -526,18 +550,62 @@ def guard(secret: str) -> Callable[..., Awaitable[web.StreamResponse]]:
     return authorised
 
 
+def preflight() -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Answer a browser that asks beforehand."""
+    asked = {"Access-Control-Allow-Methods": "*, GET, POST", "Access-Control-Allow-Headers": "Content-Type"}
+
+    @web.middleware
+    async def shared(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=asked)
+        return await handler(request)
+
+    return shared
+
+
+def slow_down(limit: int) -> Callable[..., Awaitable[web.StreamResponse]]:
+    """Refuse what comes too often; the time at which to come again is told as a date."""
+    times: list[float] = []
+
+    @web.middleware
+    async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path != "/global/health":
+            now = time.time()
+            times[:] = [at for at in times if at > now - 3]
+            if len(times) >= limit:
+                again = formatdate(math.ceil(times[0] + 3), usegmt=True)
+                raise web.HTTPTooManyRequests(headers={"Retry-After": again})
+            times.append(now)
+        return await handler(request)
+
+    return limited
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for name in ("original", "bare", "stubborn", "delegate"):
+    for name in ("original", "bare", "stubborn", "delegate", "fields", "ends"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--beat", type=float, default=1.0)
     parser.add_argument("--secret", default="")
+    parser.add_argument("--origin", default="")
+    parser.add_argument("--limit", type=int, default=0)
     options = parser.parse_args()
-    habits = Habits(options.original, options.bare, options.stubborn, options.delegate)
-    routes = Routes(OpenCode(habits), options.beat)
-    app = web.Application(
-        middlewares=[guard(options.secret)] if options.secret else [], client_max_size=2**22
+    habits = Habits(
+        options.original, options.bare, options.stubborn, options.delegate, options.fields, options.ends
     )
+    routes = Routes(OpenCode(habits), options.beat)
+    layers = [preflight()] if options.origin else []
+    layers += [slow_down(options.limit)] if options.limit else []
+    layers += [guard(options.secret)] if options.secret else []
+    app = web.Application(middlewares=layers, client_max_size=2**22)
+    if options.origin:
+
+        async def readable(request: web.Request, response: web.StreamResponse) -> None:
+            response.headers["Access-Control-Allow-Origin"] = options.origin
+            response.headers["Access-Control-Allow-Credentials"] = "true"
+            response.headers["Vary"] = "Origin"
+
+        app.on_response_prepare.append(readable)
     # Without `allow_head` HEAD runs the handler as well, which would never return.
     app.router.add_get("/event", routes.events, allow_head=False)
     app.router.add_get("/session", routes.every)

@@ -6,7 +6,8 @@ server, with the harness, or with the other server of this folder, so that a mis
 Choices: one log that readers pull from (who falls behind the retention is told of a gap), busy said again and
 again, text in two parts, drafts that are removed, empty increments, increments of several chunks, messages
 announced twice, tools that overlap, events of other types in mid-turn, comments and `retry` between events.
-Revision 1 shows what the first document shows, and nothing more: no ids, no sessions, no snapshots.
+Revision 1 shows what the first document shows, and nothing more: no ids, no sessions, no snapshots. With `--resume`
+its blocks have ids, which are cursors, and with `--json-ids` so has the JSON.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Logged:
     agent: str
     directory: str
     frame: bytes
+    last: bool  # of a stream that shows it: there the server ends it
 
 
 @dataclass
@@ -75,20 +77,25 @@ class Log:
         self.more = asyncio.Event()
         self.all_orders = itertools.count(1)
 
-    def add(self, kind: str, session: Session, properties: dict[str, Any], agent: str = "") -> None:
+    def add(
+        self, kind: str, session: Session, properties: dict[str, Any], agent: str = "", *, last: bool = False
+    ) -> None:
         event: dict[str, Any] = {"properties": properties, "type": kind}
         name, lines = "", []
-        if OPTIONS.revision >= 2:
+        if OPTIONS.revision >= 2 or OPTIONS.resume:
             order = next(self.all_orders if OPTIONS.one_stream else session.orders)
             name = f"evt:{'all' if OPTIONS.one_stream else session.id}:{order:08d}"
-            event = {"time": now(), **event, "order": order, "id": name}
             lines = [f"id:{name}"]
+            if OPTIONS.revision >= 2:
+                event = {"time": now(), **event, "order": order, "id": name}
+            elif OPTIONS.json_ids:
+                event["id"] = name
         text = json.dumps(event, ensure_ascii=False, indent=self.next % 3 or None)
         lines = [*(f"data: {line}" for line in text.split("\n")), *lines]  # the id last: the order is free
         frame = "\n".join((*lines, "", "")).encode()
         if len(self.kept) == self.kept.maxlen:
             self.places.pop(self.kept[0].id, None)
-        self.kept.append(Logged(self.next, name, session.id, agent, session.directory, frame))
+        self.kept.append(Logged(self.next, name, session.id, agent, session.directory, frame, last))
         self.places[name] = self.next
         self.next += 1
         self.more.set()
@@ -115,6 +122,7 @@ class Agent:
             assert prompt.startswith("]]", end)
         self.pace = self.script.get("pace_ms", 0) / 1000
         self.open: dict[str, Any] | None = None
+        self.failed = False
         self.user = ""
 
     def say(self, kind: str, **properties: Any) -> None:
@@ -162,9 +170,9 @@ class Agent:
                 self.message(time={**self.open["time"], "completed": now()}, finish="aborted")
         finally:
             self.status("idle")
-            self.log.add(
-                "session.updated", self.session, {"info": self.session.info(), "sessionID": self.session.id}
-            )
+            about = {"info": self.session.info(), "sessionID": self.session.id}
+            end = OPTIONS.end_after_error and self.failed
+            self.log.add("session.updated", self.session, about, last=end)
 
     async def turn(self) -> None:
         self.status("busy")
@@ -218,7 +226,7 @@ class Agent:
             await self.text("text", text[:1])  # one text may be several parts
             await self.text("text", text[1:])
             await self.tools(turn.get("tools", []))
-        failed = refused or "in_stream" in error or "cut" in turn
+        failed = self.failed = refused or "in_stream" in error or "cut" in turn
         if "cut" in turn:
             self.status("retry", attempt=1, message="it broke off", next=now())
             self.status("busy")
@@ -292,6 +300,14 @@ class Server:
         self.log = Log()
         self.sessions: dict[str, Session] = {}
         self.agents = {"default"}
+        self.second, self.asked = 0, 0
+
+    def has_room(self) -> bool:
+        """Whether one request more is within the limit, which is counted by the second of the clock."""
+        if self.second != (second := int(time.time())):
+            self.second, self.asked = second, 0
+        self.asked += 1
+        return self.asked <= int(OPTIONS.limit)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -309,6 +325,9 @@ class Server:
             return
         if OPTIONS.key and headers.get("x-api-key") != OPTIONS.key:
             await answer(send, 403, {"error": "no"}, shared)
+            return
+        if OPTIONS.limit and not self.has_room():
+            await answer(send, 429, {"error": "too many"}, [("Retry-After", "1"), *shared])
             return
         if path == "/api/v1/events/sse":
             if method not in ("GET", "HEAD"):
@@ -394,7 +413,8 @@ class Server:
                 and (OPTIONS.revision < 2 or directory in ("", event.directory))
             )
 
-        cursor = (query.get("last_event_id") or headers.get("last-event-id", "")) if OPTIONS.resume else ""
+        asked = query.get("last_event_id") if OPTIONS.revision >= 2 else None
+        cursor = (asked or headers.get("last-event-id", "")) if OPTIONS.resume else ""
         place = self.log.places.get(cursor)
         if place is None and cursor.startswith("point:") and cursor[6:].isdigit():
             place = int(cursor[6:]) - 1  # the id of a handshake: a place in the log, and nobody's event
@@ -431,6 +451,9 @@ class Server:
                 for event in itertools.islice(self.log.since(at), 200):
                     at, cursor = event.place + 1, event.id
                     out += event.frame if passes(event) else b""
+                    if event.last and passes(event):
+                        await send({"type": "http.response.body", "body": out})
+                        return
                 if not out and at == self.log.next:
                     waiting = asyncio.create_task(more.wait())
                     await asyncio.wait(
@@ -460,7 +483,10 @@ def main() -> None:
     parser.add_argument("--keepalive", type=float, default=0.2)
     parser.add_argument("--late", type=float, default=0, help="ms before every answer")
     parser.add_argument("--key", default="")
+    parser.add_argument("--limit", type=int, default=0, help="requests in a second")
     for switch in ("one-stream", "connected-id", "unknown-is-404", "every-chunk", "cors", "resume", "shy"):
+        parser.add_argument(f"--{switch}", action="store_true")
+    for switch in ("json-ids", "end-after-error"):
         parser.add_argument(f"--{switch}", action="store_true")
     parser.parse_args(namespace=OPTIONS)
     listening = socket.create_server(("127.0.0.1", 0))

@@ -56,6 +56,23 @@ CASES = (
         judged=61,
         options="--bare",
     ),
+    # ids, `retry` and comments; streams that end after an error; pages of one origin, with credentials
+    GoodServer(
+        "aiohttp-opencode-shared",
+        "opencode_aiohttp.py",
+        "opencode_aiohttp_shared.toml",
+        judged=64,
+        options="--bare --fields --ends --origin https://app.example",
+        suite=("-k", "not LIVE-0 and not CON-03"),
+    ),
+    GoodServer(
+        "aiohttp-opencode-limited",
+        "opencode_aiohttp.py",
+        "opencode_aiohttp_limited.toml",
+        judged=2,
+        options="--limit 25",
+        suite=("-k", "HTTP-11"),
+    ),
     GoodServer(
         "node-penguin",
         "penguin_node.mjs",

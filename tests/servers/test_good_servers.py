@@ -33,6 +33,54 @@ CASES = (
         f' --token {KEY} --charset ;Charset="utf-8";x=y',
         suite=QUICK,
     ),
+    # agentsmithy/2 with ids and `retry`
+    GoodServer(
+        "sockets-fields",
+        "agentsmithy_raw.py",
+        "agentsmithy_raw.toml",
+        judged=7,
+        options="--odd-fields",
+        suite=("-k", "SSE-EVT"),
+    ),
+    # agentsmithy/1 with dialogs, guarded, for pages of any origin
+    GoodServer(
+        "sockets-first",
+        "agentsmithy_raw.py",
+        "agentsmithy_raw_first.toml",
+        judged=6,
+        options=f"--revision 1 --any-origin --token {KEY}",
+        suite=("-k", "HTTP-09 or HTTP-10 or REQ-04b or CONC-04"),
+    ),
+    # so many requests in two seconds; 503 beyond
+    GoodServer(
+        "sockets-limited",
+        "agentsmithy_raw.py",
+        "agentsmithy_raw_limited.toml",
+        judged=2,
+        options="--limit 25",
+        suite=("-k", "HTTP-11"),
+    ),
+    # penguin/1 with cursors and ids, guarded, that ends streams after an error
+    GoodServer(
+        "asgi-first",
+        "penguin_asgi.py",
+        "penguin_asgi_first.toml",
+        judged=70,
+        options=f"--revision 1 --resume --json-ids --end-after-error --cors --retention 1000 --key {KEY}",
+        suite=QUICK,
+    ),
+    # so many requests in each second; 429 beyond
+    *(
+        GoodServer(
+            f"asgi-limited-{revision}",
+            "penguin_asgi.py",
+            f"penguin_asgi_limited_{revision}.toml",
+            judged=2,
+            options=f"--revision {revision} --limit 20",
+            suite=("-k", "HTTP-11"),
+        )
+        for revision in (1, 2)
+    ),
     # penguin/2 that joins chunks
     GoodServer("asgi", "penguin_asgi.py", "penguin_asgi.toml", judged=79, options="--resume"),
     # penguin/1 without sessions or ids in its events
@@ -50,8 +98,8 @@ CASES = (
         "penguin_asgi.py",
         "penguin_asgi_guarded.toml",
         judged=78,
-        options="--resume --one-stream --connected-id --unknown-is-404 --cors --every-chunk --retention 1000"
-        f" --key {KEY}",
+        options="--resume --one-stream --connected-id --unknown-is-404 --cors --every-chunk --end-after-error"
+        f" --retention 1000 --key {KEY}",
         suite=QUICK,
         warnings={
             "PG-2-01b": "its order grows under a filter as it was promised, and not by one as was observed"
