@@ -109,12 +109,14 @@ def repeat(
     runs = tally.read(kept, order.code, " ".join(order.targets))
     done = {(run.mode, run.number) for run in runs}
     end = time.monotonic() + max_seconds
-    guard = threading.Lock()
+    guard, interrupted = threading.Lock(), threading.Event()
 
     def run(mode: str, number: int) -> bool:
         if time.monotonic() > end:
             return False
         made = one(order, mode, number)
+        if interrupted.is_set():
+            return False  # its suite was cut off as well: that says nothing, and it is due again
         with guard:
             tally.append(kept, made)
             runs.append(made)
@@ -134,6 +136,9 @@ def repeat(
             begun = [pool.submit(run, *each) for each in apart]
             in_time = [run(*each) for each in due if each not in apart]
             in_time += [each.result() for each in begun]
+        except BaseException:
+            interrupted.set()
+            raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # where it is interrupted, no run begins any more
     if not all(in_time):

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -168,3 +169,29 @@ def test_the_proxy_passes_a_reset_on() -> None:
         client.close()
         with pytest.raises(ConnectionError):
             _until_it_breaks(server)
+
+
+def test_what_an_interruption_cuts_off_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, cut = threading.Event(), threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            cut.set()
+            super().shutdown(wait, cancel_futures=cancel_futures)
+
+    def one(order: flake.Order, mode: str, number: int) -> Run:
+        if mode == "proxy":
+            begun.set()
+            assert cut.wait(20)
+            return _run(mode, number, trouble="the suite ended with 2")
+        if number == 1:
+            return _run(mode, number, ("A", "pass"))
+        assert begun.wait(20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(flake, "one", one)
+    monkeypatch.setattr(flake, "ThreadPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        flake.repeat(flake.Order((), tmp_path, "c0de", 0, 0, ()), ("plain", "proxy"), 2, 60.0, jobs=2)
+    kept = flake_tally.read(tmp_path / "runs.jsonl", "c0de", "")
+    assert [(run.mode, run.number) for run in kept] == [("plain", 1)]
