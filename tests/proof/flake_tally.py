@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -180,7 +181,7 @@ def markdown(runs: Sequence[Run]) -> str:
             kept = f" ({verdict.kept})" if verdict.kept else ""
             out.append(f"  - {mode} run {number}: {verdict.verdict}: {verdict.said or 'nothing said'}{kept}")
     red = [(run, verdict) for run in runs for verdict in run.red]
-    out += [f"Verdicts that were red or open: {len(red)}.", ""]
+    out += ["", f"Verdicts that were red or open: {len(red)}.", ""]
     steady = dict.fromkeys((v.revision, v.requirement, v.verdict, v.said) for _, v in red)
     out += [
         f"- {revision} {requirement}: {verdict}: {said}" for revision, requirement, verdict, said in steady
@@ -188,4 +189,4 @@ def markdown(runs: Sequence[Run]) -> str:
     broken = [run for run in runs if run.trouble]
     out += ["", f"Runs that came to no verdicts: {len(broken)}.", ""]
     out += [f"- {run.mode} run {run.number}: {run.trouble}" for run in broken]
-    return "\n".join(out).rstrip() + "\n"
+    return re.sub("\n{3,}", "\n\n", "\n".join(out)).rstrip() + "\n"  # a list may be empty
