@@ -373,6 +373,8 @@ def application(agent: Agent, options: argparse.Namespace) -> Starlette:
             os._exit(70)
         dialog = agent.dialog(question["dialog_id"] or agent.current)
         events = agent.turn(dialog, question["prompt"])
+        if options.first:
+            events = as_at_first(events)
         if options.keeps_calls:
             events = apart(events)
 
@@ -454,6 +456,14 @@ async def apart(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
         yield event
 
 
+async def as_at_first(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """What revision 1 has of these events."""
+    async with contextlib.aclosing(events):
+        async for event in events:
+            if event["type"] != "user" and not event["type"].endswith(("_start", "_end")):
+                yield {name: value for name, value in event.items() if name != "diff"}
+
+
 running: set[asyncio.Task[None]] = set()
 
 
@@ -465,6 +475,9 @@ def main(make: type[Agent] = Agent) -> None:
     parser.add_argument("--api-key", default="sk-of-the-user", help='"" is none')
     parser.add_argument("--model", default="gpt-5")
     parser.add_argument("--ping", type=int, default=15)
+    parser.add_argument(
+        "--first", action="store_true", help="as the first document has it: no user, no segments"
+    )
     parser.add_argument("--keeps-calls", action="store_true", help="answers go on when their client has gone")
     parser.add_argument(
         "--replaces-config", action="store_true", help="what is put replaces, nothing is merged"

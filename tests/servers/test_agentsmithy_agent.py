@@ -16,11 +16,11 @@ ALONE = "--workspace {folder} --base-url http://127.0.0.1:9/v1"  # its own model
 MOST = "not LIVE-0"
 
 
-def profile(folder: Path, workspace: Path, *, reasoning: bool) -> Path:
+def profile(folder: Path, workspace: Path, *, reasoning: bool, protocol: str = "agentsmithy/2") -> Path:
     """The shipped profile, with the workspace that the server's tools are confined to."""
     file = folder / "profile.toml"
     file.write_text(
-        'extends = "agentsmithy-1.13"\nname = "agentsmithy_agent"\n'
+        f'extends = "agentsmithy-1.13"\nname = "agentsmithy_agent"\nprotocol = "{protocol}"\n'
         f'workspace = "{workspace}"\n[capabilities]\nworkspace = true\nreasoning = {str(reasoning).lower()}\n'
     )
     return file
@@ -82,3 +82,16 @@ def test_the_suite_sees_whether_a_model_call_ends_with_its_client(
     (row,) = json.loads((tmp_path / "agentsmithy-2.json").read_text(encoding="utf-8"))["results"]
     (note,) = row["notes"]
     assert note.endswith(f" s after its client had gone, the model call was {state}")
+
+
+def test_nothing_is_held_against_it_in_the_first_revision(tmp_path: Path) -> None:
+    own, report = tmp_path / "own", tmp_path / "report"
+    own.mkdir()
+    report.mkdir()
+    server = GoodServer("agent-first", PROGRAM, "", judged=14, options=f"{ALONE} --first")
+    asked = ("-k", "AS-CONC or AS-TXT or AS-ERR or AS-END or AS-TOOL")
+    toml = profile(tmp_path, own, reasoning=True, protocol="agentsmithy/1")
+    with running(server, own) as url:
+        verdicts = judge(url, toml, report, asked, name=server.name)
+    nothing_is_held_against(verdicts, judged=server.judged, warnings={})
+    assert verdicts["AS-CONC-05"] == "note"
