@@ -156,8 +156,8 @@ def notes(numbers: Numbers) -> tuple[str, ...]:
     told = []
     if numbers.again:
         told.append(
-            f"{numbers.again} pairs were not so in an earlier run, under load or before fault, catalogue or suite "
-            'were mended; they were run again, and say so: "1 of 2 runs".'
+            f"{_pairs(numbers.again)} not so in an earlier run, under load or before fault, catalogue or suite were "
+            'mended; what was run again says so: "1 of 2 runs".'
         )
     if numbers.states > 1:
         told.append(
@@ -167,6 +167,10 @@ def notes(numbers: Numbers) -> tuple[str, ...]:
     if 0 < len(numbers.unseen) <= UNSEEN:
         told.append(f"No fault shows {', '.join(numbers.unseen)}.")
     return tuple(told)
+
+
+def _pairs(count: int) -> str:
+    return "1 pair was" if count == 1 else f"{count} pairs were"
 
 
 def headline(numbers: Numbers) -> tuple[str, ...]:

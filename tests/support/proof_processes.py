@@ -188,7 +188,7 @@ def _judge(
         result = report / f"{revision.replace('/', '-')}.json"
         if suite.exitcode >= CRASHED or suite.exitcode < 0 or not result.is_file():
             words = said.read_text(errors="replace") if said.is_file() else ""
-            last = [line for line in words.splitlines() if line.strip()][-3:]
-            return {}, f"the suite ended with {suite.exitcode}: {' / '.join(last)}"
+            lines = [line for line in words.splitlines() if line.strip() and not line.startswith("report: ")]
+            return {}, f"the suite ended with {suite.exitcode}: {' / '.join(lines[-3:])}"
         rows = json.loads(result.read_text(encoding="utf-8"))["results"]
     return {row["requirement"]: row for row in rows}, ""
