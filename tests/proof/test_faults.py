@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -149,6 +150,12 @@ def test_an_unknown_fault_is_a_usage_error() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 4
     assert "no fault or variant is named 'nonsense'" in done.stderr
+
+
+def test_a_suite_that_comes_to_no_verdicts_is_told_with_its_own_exit_code() -> None:
+    rows, trouble = judge("penguin/1", only=("NOPE-01",))
+    assert rows == {}
+    assert re.match(r"the suite ended with [45]: .*NOPE-01", trouble)
 
 
 @pytest.mark.parametrize(("name", "revision"), SAMPLE)

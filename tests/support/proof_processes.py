@@ -90,7 +90,9 @@ def _suite(arguments: Sequence[str], output: str) -> None:
     os.dup2(1, 2)
     from conformance.cli import main
 
-    sys.exit(main(arguments))
+    code = int(main(arguments))
+    Path(f"{output}.code").write_text(str(code))
+    sys.exit(code)
 
 
 @contextlib.contextmanager
@@ -186,9 +188,20 @@ def _judge(
                 suite.join()
                 return {}, f"the suite did not end within {within:g} s"
         result = report / f"{revision.replace('/', '-')}.json"
-        if suite.exitcode >= CRASHED or suite.exitcode < 0 or not result.is_file():
+        code = _code(said, suite.exitcode)
+        if code >= CRASHED or code < 0 or not result.is_file():
             words = said.read_text(errors="replace") if said.is_file() else ""
             lines = [line for line in words.splitlines() if line.strip() and not line.startswith("report: ")]
-            return {}, f"the suite ended with {suite.exitcode}: {' / '.join(lines[-3:])}"
+            return {}, f"the suite ended with {code}: {' / '.join(lines[-3:])}"
         rows = json.loads(result.read_text(encoding="utf-8"))["results"]
     return {row["requirement"]: row for row in rows}, ""
+
+
+def _code(said: Path, exitcode: int) -> int:
+    """The exit code of a suite: as it wrote it down itself, else as multiprocessing has it.
+
+    A thread that starts a process looks after those of all threads; of two that look after one at the same moment the
+    second reads nothing, and takes 255 for its code.
+    """
+    file = Path(f"{said}.code")
+    return int(file.read_text()) if file.is_file() else exitcode
