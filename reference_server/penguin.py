@@ -113,10 +113,10 @@ class Penguin(Voice):
 
     def write(self, session: Session, event: Event, labels: Labels) -> None:
         """Revision 2 numbers the events of a session; revision 1 has what its document shows."""
-        head: Json = {}
-        event_id = None
         if self.revision < 2 and event.type not in DOCUMENTED:
             return
+        head: Json = {}
+        event_id = None
         if self._resumes:
             session.order += 1
             event_id = f"evt:session:{session.id}:{session.order:08d}"

@@ -267,6 +267,8 @@ def old_again(stream: Stream, given: bytes) -> bytes:
 
 # ---------------------------------------------------------------- slow readers
 
+_BOUNDS = (8 * 1_048_576, 4096)  # bytes and events of a mailbox, as the server itself has them by default
+
 
 @on_subscribed("stalled-subscriber-holds-agents")
 def note_mailbox(memory: Memory, subscriber: Subscriber) -> None:
@@ -307,7 +309,7 @@ class _Dropping(Mailbox):
 
 @on_subscribed("slow-reader-loses-events")
 def dropping(memory: Memory, subscriber: Subscriber) -> None:
-    subscriber.mailbox = _Dropping(8 * 1_048_576, 4096)
+    subscriber.mailbox = _Dropping(*_BOUNDS)
 
 
 class _EndsAfterError(Mailbox):
@@ -332,7 +334,7 @@ def _ends_turn(frames: bytes) -> bool:
 
 @on_subscribed("half-block-after-an-error")
 def ends_after_error(memory: Memory, subscriber: Subscriber) -> None:
-    subscriber.mailbox = _EndsAfterError(8 * 1_048_576, 4096)
+    subscriber.mailbox = _EndsAfterError(*_BOUNDS)
 
 
 @at_end("half-block-after-an-error")
@@ -354,4 +356,4 @@ class _Mute(Mailbox):
 
 @on_subscribed("slow-reader-forgotten")
 def forgotten(memory: Memory, subscriber: Subscriber) -> None:
-    subscriber.mailbox = _Mute(8 * 1_048_576, 4096)
+    subscriber.mailbox = _Mute(*_BOUNDS)

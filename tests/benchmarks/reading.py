@@ -15,11 +15,8 @@ import time
 
 CONNECTED = 120.0  # seconds until all streams have begun
 SILENCE = 10.0  # seconds after which nothing more comes, where a number of events was given
-DIGITS = {
-    0: 0,
-    10: 13,
-    16: 12,
-}  # of a time in milliseconds; the hexadecimal one has three digits more, a counter
+# Of a time in milliseconds, by its base; the hexadecimal one has three digits more, a counter.
+DIGITS = {0: 0, 10: 13, 16: 12}
 
 
 def delay(data: bytes, stamp: bytes, base: int) -> float | None:

@@ -16,7 +16,7 @@ from conformance.catalogue import catalogue, protocols
 from reference_server.faults.catalogue import UnknownFaultError, entries
 from reference_server.faults.hooks import build, implemented
 from tests.support.proof_cells import Kept, Row, Run, again, applies, caught, cell, rows_kept
-from tests.support.proof_processes import TOKEN, judge, server
+from tests.support.proof_processes import TOKEN, code_of, judge, server
 
 # Subtle ones, from every area, in the revision that is said; each is judged by the rows that it names.
 SAMPLE = (
@@ -156,6 +156,12 @@ def test_a_suite_that_comes_to_no_verdicts_is_told_with_its_own_exit_code() -> N
     rows, trouble = judge("penguin/1", only=("NOPE-01",))
     assert rows == {}
     assert re.match(r"the suite ended with [45]: .*NOPE-01", trouble)
+
+
+def test_the_code_that_a_suite_wrote_down_counts(tmp_path: Path) -> None:
+    assert code_of(tmp_path / "said", 3) == 3
+    (tmp_path / "said.code").write_text("1")
+    assert code_of(tmp_path / "said", 255) == 1
 
 
 @pytest.mark.parametrize(("name", "revision"), SAMPLE)

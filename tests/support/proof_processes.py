@@ -188,7 +188,7 @@ def _judge(
                 suite.join()
                 return {}, f"the suite did not end within {within:g} s"
         result = report / f"{revision.replace('/', '-')}.json"
-        code = _code(said, suite.exitcode)
+        code = code_of(said, suite.exitcode)
         if code >= CRASHED or code < 0 or not result.is_file():
             words = said.read_text(errors="replace") if said.is_file() else ""
             lines = [line for line in words.splitlines() if line.strip() and not line.startswith("report: ")]
@@ -197,7 +197,7 @@ def _judge(
     return {row["requirement"]: row for row in rows}, ""
 
 
-def _code(said: Path, exitcode: int) -> int:
+def code_of(said: Path, exitcode: int) -> int:
     """The exit code of a suite: as it wrote it down itself, else as multiprocessing has it.
 
     A thread that starts a process looks after those of all threads; of two that look after one at the same moment the
